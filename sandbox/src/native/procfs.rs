@@ -1,0 +1,216 @@
+//! What procfs tells of a box's processes, where no cgroup keeps the account: CPU, resident memory, how many.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::fs::{Dir, Mode, OFlags};
+
+/// Most processes of a shared /proc that are looked at in one go.
+const MAX_PROCESSES: usize = 8192;
+
+/// The box at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Sample {
+    /// CPU time of all processes, dead and reaped ones included, init among them.
+    pub(super) cpu: Duration,
+    /// Sum of resident sizes without init's, in bytes. Pages that processes share count once for each.
+    pub(super) resident: u64,
+    /// Processes and threads without init.
+    pub(super) tasks: u64,
+    /// Processes without init.
+    pub(super) processes: u64,
+}
+
+/// One line of /proc/PID/stat (proc_pid_stat(5)), as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stat {
+    pid: i32,
+    parent: i32,
+    /// Own and reaped children's user and system time, in ticks.
+    ticks: u64,
+    threads: u64,
+    pages: u64,
+}
+
+impl Stat {
+    /// The second field is a name in parentheses that may itself hold spaces and parentheses.
+    fn parse(text: &str) -> Option<Self> {
+        let (before, after) = (text.split_once(' ')?.0, text.rsplit_once(") ")?.1);
+        let fields: Vec<&str> = after.split_ascii_whitespace().collect();
+        let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+        Some(Self {
+            pid: before.parse().ok()?,
+            parent: fields.get(1)?.parse().ok()?,
+            ticks: number(11)? + number(12)? + number(13)? + number(14)?,
+            threads: number(17)?,
+            pages: number(21)?,
+        })
+    }
+}
+
+/// Where a box's processes are listed.
+pub(super) enum Table {
+    /// The box's own /proc, which lists no others.
+    Own(OwnedFd),
+    /// This process' /proc, where the box could have none: its processes are init's descendants there.
+    Shared { init: i32 },
+}
+
+impl Table {
+    /// Chooses by looking whether the folder that init handed out is a procfs.
+    pub(super) fn new(own: Option<OwnedFd>, init: i32) -> Self {
+        match own {
+            Some(fd) if rustix::fs::openat(&fd, "1/stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).is_ok() => {
+                Self::Own(fd)
+            }
+            _ => Self::Shared { init },
+        }
+    }
+
+    /// Looks at the box's processes, at `most` of them: with more the box is over its limit anyway, and a look must stay
+    /// short. Those that vanish meanwhile are passed over.
+    pub(super) fn sample(&self, units: Units, most: usize) -> std::io::Result<Sample> {
+        Ok(match self {
+            Self::Own(fd) => sum(&read_all(fd, most)?, 1, units),
+            Self::Shared { init } => {
+                let proc = rustix::fs::open("/proc", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+                sum(&descendants(read_all(&proc, MAX_PROCESSES)?, *init), *init, units)
+            }
+        })
+    }
+
+    /// Whether no process of a dead box is left. A shared /proc can't tell, since init is gone from it.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Own(fd) => pids(fd, 1).map_or(true, |pids| pids.is_empty()),
+            Self::Shared { .. } => true,
+        }
+    }
+
+    /// Resident memory with shared pages counted in parts (`Pss`), where the kernel tells; exact, and too slow for
+    /// every look.
+    pub(super) fn proportional(&self) -> Option<u64> {
+        let Self::Own(fd) = self else { return None };
+        let mut sum = 0;
+        for pid in pids(fd, MAX_PROCESSES).ok()?.into_iter().filter(|pid| *pid != 1) {
+            let Some(text) = read(fd, &format!("{pid}/smaps_rollup")) else { continue };
+            let line = text.lines().find_map(|l| l.strip_prefix("Pss:"))?;
+            sum += line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024;
+        }
+        (sum > 0).then_some(sum)
+    }
+}
+
+/// The machine's units of procfs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Units {
+    pub(super) ticks_per_second: u64,
+    pub(super) page: u64,
+}
+
+fn sum(stats: &[Stat], init: i32, units: Units) -> Sample {
+    let mut sample = Sample::default();
+    for stat in stats {
+        sample.cpu += Duration::from_micros(stat.ticks * 1_000_000 / units.ticks_per_second);
+        if stat.pid != init {
+            sample.resident += stat.pages * units.page;
+            sample.tasks += stat.threads;
+            sample.processes += 1;
+        }
+    }
+    sample
+}
+
+/// `init` and all below it.
+fn descendants(stats: Vec<Stat>, init: i32) -> Vec<Stat> {
+    let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
+    for stat in &stats {
+        children.entry(stat.parent).or_default().push(stat.pid);
+    }
+    let mut found = HashSet::from([init]);
+    let mut open = vec![init];
+    while let Some(pid) = open.pop() {
+        open.extend(children.get(&pid).into_iter().flatten().filter(|child| found.insert(**child)));
+    }
+    stats.into_iter().filter(|stat| found.contains(&stat.pid)).collect()
+}
+
+fn pids(proc: &OwnedFd, most: usize) -> std::io::Result<Vec<i32>> {
+    let mut pids = Vec::new();
+    for entry in Dir::read_from(proc)? {
+        let entry = entry?;
+        if let Some(pid) = entry.file_name().to_str().ok().and_then(|name| name.parse().ok()) {
+            pids.push(pid);
+        }
+        if pids.len() >= most {
+            break;
+        }
+    }
+    Ok(pids)
+}
+
+fn read_all(proc: &OwnedFd, most: usize) -> std::io::Result<Vec<Stat>> {
+    let stat = |pid: i32| Stat::parse(&read(proc, &format!("{pid}/stat"))?);
+    Ok(pids(proc, most)?.into_iter().filter_map(stat).collect())
+}
+
+fn read(proc: impl AsFd, path: &str) -> Option<String> {
+    let fd = rustix::fs::openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let mut text = String::new();
+    fs::File::from(fd).take(16 * 1024).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// For messages: which descriptor is which.
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Own(fd) => write!(f, "Own({})", fd.as_raw_fd()),
+            Self::Shared { init } => write!(f, "Shared({init})"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNITS: Units = Units { ticks_per_second: 100, page: 4096 };
+
+    #[test]
+    fn a_name_full_of_traps_does_not_shift_the_fields() {
+        let line = "17 (a) b) 4 (c) S 1 17 17 0 -1 0 0 0 0 0 10 20 30 40 20 0 5 0 99 1000 250 0 0";
+        let stat = Stat::parse(line).unwrap();
+        assert_eq!(stat, Stat { pid: 17, parent: 1, ticks: 100, threads: 5, pages: 250 });
+        assert_eq!(Stat::parse("17 (cut"), None);
+        assert_eq!(Stat::parse(""), None);
+    }
+
+    #[test]
+    fn our_own_process_is_read_as_the_kernel_writes_it() {
+        let text = fs::read_to_string("/proc/self/stat").unwrap();
+        let stat = Stat::parse(&text).unwrap();
+        assert_eq!(stat.pid, std::process::id().cast_signed());
+        assert!(stat.pages > 0 && stat.threads > 0);
+    }
+
+    #[test]
+    fn init_counts_for_cpu_alone() {
+        let stat = |pid, parent| Stat { pid, parent, ticks: 50, threads: 2, pages: 10 };
+        let sample = sum(&[stat(1, 0), stat(2, 1)], 1, UNITS);
+        let expected = Sample { cpu: Duration::from_secs(1), resident: 40_960, tasks: 2, processes: 1 };
+        assert_eq!(sample, expected);
+    }
+
+    #[test]
+    fn only_descendants_belong_to_the_box() {
+        let stat = |pid, parent| Stat { pid, parent, ticks: 0, threads: 1, pages: 1 };
+        let all = vec![stat(10, 5), stat(11, 10), stat(12, 11), stat(20, 5), stat(21, 20)];
+        let mut pids: Vec<i32> = descendants(all, 10).iter().map(|s| s.pid).collect();
+        pids.sort_unstable();
+        assert_eq!(pids, [10, 11, 12]);
+    }
+}
