@@ -26,6 +26,8 @@ pub enum Limit {
     Memory,
     /// Bytes written.
     Output,
+    /// Processes and threads, where they are counted from outside. Elsewhere starting one more fails in the program.
+    Processes,
 }
 
 /// What is known of one run.
@@ -83,6 +85,7 @@ fn exceeded_limit(evidence: &Evidence<'_>) -> Option<Judgement> {
         Limit::Wall => wall_ran_out(evidence.cpu, evidence.clocks.wall),
         Limit::Memory => Judgement::new(Verdict::MemoryLimitExceeded, "used more memory than allowed"),
         Limit::Output => too_much_output(),
+        Limit::Processes => Judgement::new(Verdict::RuntimeError, "started more processes or threads than allowed"),
     };
     Some(judgement)
 }

@@ -61,11 +61,12 @@ fn cpu_within_the_limit_is_measured() {
 
 #[test]
 fn wall_time_of_sleepers() {
-    let limits = Limits { wall: Duration::from_millis(300), ..limits() };
+    let limits = Limits { wall: Duration::from_secs(1), ..limits() };
     for program in ["sleeps", "stops_itself"] {
         for (place, outcome) in outcomes(&[program], &limits) {
             assert_eq!(outcome.exceeded, Some(Limit::Wall), "{program} on {place}: {outcome:?}");
-            assert!(outcome.wall >= Duration::from_millis(300) && outcome.cpu.value < Duration::from_millis(250));
+            assert!(outcome.wall >= limits.wall, "{program} on {place}: {outcome:?}");
+            assert!(outcome.cpu.value < limits.wall / 2, "{program} on {place} was not idle: {outcome:?}");
         }
     }
 }

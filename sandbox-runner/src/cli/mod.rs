@@ -1,0 +1,116 @@
+//! The command line: what can be asked for, and the exit status that answers.
+
+mod command;
+mod machine;
+mod screen;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use command::judge_files;
+
+/// Judges untrusted programs in boxes.
+#[derive(Debug, Parser)]
+#[command(name = "sandbox-runner", version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: CliCommand,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum CliCommand {
+    /// Judge the Submissions in YAML files on this machine.
+    #[command(after_help = EXIT_STATUS)]
+    Judge(JudgeArgs),
+}
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0  every Submission was judged, whatever the verdicts
+  1  --expect, and a verdict differs from the expected one
+  2  some input was refused (the rest was judged), or the command line is wrong
+  3  the platform failed: a verdict is InternalError or JudgeError, or no box can be made";
+
+/// Options of `judge`.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
+pub struct JudgeArgs {
+    /// Files with one Submission, Language or ConfigMap each, or folders of such files.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// How to print the results.
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+    /// Compare each verdict with the Submission's annotation kubejudge.dev/expected-verdict.
+    #[arg(long)]
+    pub expect: bool,
+    /// Boxes that run at one time. As many as there are cores unless set.
+    #[arg(long, env = "KUBEJUDGE_SLOTS", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub slots: Option<u16>,
+    /// Memory in bytes for all boxes together. Three quarters of what is available unless set.
+    #[arg(long, env = "KUBEJUDGE_MEMORY_BYTES")]
+    pub memory_bytes: Option<u64>,
+    /// Folder for compiled programs. ~/.cache/kubejudge/artifacts unless set.
+    #[arg(long, env = "KUBEJUDGE_CACHE_DIR")]
+    pub cache_dir: Option<PathBuf>,
+    /// Bytes of compiled programs that are kept.
+    #[arg(long, env = "KUBEJUDGE_CACHE_BYTES", default_value_t = 1 << 30)]
+    pub cache_bytes: u64,
+    /// Compile everything anew.
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Largest source in bytes, to 262144.
+    #[arg(long, env = "KUBEJUDGE_MAX_SOURCE_BYTES", default_value_t = crds::DEFAULT_MAX_SOURCE_BYTES)]
+    pub max_source_bytes: usize,
+    /// Folder whose content is the box's root, read-only.
+    #[arg(long, env = "KUBEJUDGE_TOOLCHAIN", default_value = "/")]
+    pub toolchain: PathBuf,
+    /// What the toolchain is known by, such as an image digest. Hashes of the compilers and of the package list unless set.
+    #[arg(long, env = "KUBEJUDGE_TOOLCHAIN_ID")]
+    pub toolchain_id: Option<String>,
+    /// Path inside the toolchain that no box may see, beside those that none sees anyway.
+    #[arg(long, value_name = "PATH")]
+    pub hide: Vec<PathBuf>,
+    /// Supervise boxes by procfs even where cgroups can be had.
+    #[arg(long)]
+    pub no_cgroups: bool,
+}
+
+/// Forms of output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// A table for people.
+    Table,
+    /// A List of Submissions with their status, in YAML.
+    Yaml,
+    /// The same in JSON.
+    Json,
+}
+
+/// How a call of `judge` ended; the gravest counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ending {
+    /// All was judged.
+    Judged,
+    /// A verdict was not the expected one.
+    Unexpected,
+    /// Some input was refused.
+    Refused,
+    /// The platform failed.
+    Fault,
+}
+
+impl From<Ending> for ExitCode {
+    fn from(ending: Ending) -> Self {
+        Self::from(match ending {
+            Ending::Judged => 0,
+            Ending::Unexpected => 1,
+            Ending::Refused => 2,
+            Ending::Fault => 3,
+        })
+    }
+}
