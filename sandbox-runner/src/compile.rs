@@ -77,10 +77,10 @@ impl<'a> Compiler<'a> {
         let Some(compile) = &program.language.compile else {
             return Ok(Compiled::Ready(Arc::new(source_alone(program)), None));
         };
-        let compiler = compile.command.first().map(String::as_str).unwrap_or_default();
-        let identity = self.toolchain.identity(compiler).map_err(|source| CompileError::NoCompiler {
+        let path = compile.command.first().map(String::as_str).unwrap_or_default();
+        let identity = self.toolchain.identity(path).map_err(|source| CompileError::NoCompiler {
             language: program.language_name.clone(),
-            program: compiler.to_owned(),
+            program: path.to_owned(),
             source,
         })?;
         let key = Key::of(program, &identity);

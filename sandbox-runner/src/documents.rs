@@ -1,26 +1,33 @@
 //! The border of `judge`: YAML files in, checked objects out; whatever is wrong with one leaves the others alone.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crds::{FieldError, Language, Submission};
 use serde_json::Value;
+use serde_saphyr::budget::BudgetBreach;
 
+use crate::excerpt::printable;
 use crate::plan::{Plan, plan};
 
 /// Largest file that is read, in bytes. The largest valid Submission is a quarter of it.
 const MAX_FILE: u64 = 8 << 20;
-/// Most files of all folders together.
+/// Most files of one folder.
 const MAX_FILES: usize = 10_000;
+/// Longest name that is repeated, that of a valid object.
+const MAX_NAME: usize = 253;
+/// Most characters of anything else that a message repeats.
+const MAX_REPEATED: usize = 40;
 
 /// Something in the input that can't be judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     /// The file it is in.
     pub file: PathBuf,
-    /// The object's name, if it has one.
+    /// The Submission's name, if it is one and has one.
     pub name: Option<String>,
     /// What is wrong.
     pub errors: Vec<FieldError>,
@@ -50,7 +57,7 @@ pub fn read(paths: &[PathBuf], max_source: usize) -> Input {
     for path in paths {
         match files(path) {
             Ok(files) => files.iter().for_each(|file| objects.read(file)),
-            Err(error) => objects.refuse(path, None, vec![at("", error.to_string())]),
+            Err(error) => objects.refuse(path, None, vec![unreadable(&error)]),
         }
     }
     objects.resolve(max_source)
@@ -64,12 +71,15 @@ fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
     for entry in fs::read_dir(path)? {
         let file = entry?.path();
         let named = file.extension().is_some_and(|e| ["yaml", "yml", "json"].iter().any(|known| e == *known));
-        if named && file.is_file() {
+        if named && !file.is_dir() {
             files.push(file);
         }
         if files.len() > MAX_FILES {
             return Err(io::Error::other(format!("more than {MAX_FILES} files in one folder")));
         }
+    }
+    if files.is_empty() {
+        return Err(io::Error::other("holds no file named *.yaml, *.yml or *.json"));
     }
     files.sort();
     Ok(files)
@@ -78,7 +88,7 @@ fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
 #[derive(Default)]
 struct Objects {
     languages: BTreeMap<String, Language>,
-    /// Data of ConfigMaps by namespace and name.
+    /// Data of `ConfigMap`s by namespace and name.
     config_maps: BTreeMap<(String, String), Value>,
     submissions: Vec<(PathBuf, Submission)>,
     refused: Vec<Refused>,
@@ -94,13 +104,18 @@ impl Objects {
             Ok(value) => value,
             Err(error) => return self.refuse(file, None, vec![error]),
         };
-        let name = value.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
-        let result = match value.get("kind").and_then(Value::as_str) {
+        let kind = value.get("kind").and_then(Value::as_str);
+        let name = value.pointer("/metadata/name").and_then(Value::as_str);
+        let name = name.filter(|name| kind == Some("Submission") && name.len() <= MAX_NAME).map(str::to_owned);
+        let result = match kind {
             Some("Submission") => crds::validate(&value).and_then(|s| self.add_submission(file, s)),
             Some("Language") => crds::validate(&value).and_then(|l| self.add_language(l)),
             Some("ConfigMap") => self.add_config_map(&value),
-            Some(kind) => Err(vec![at("kind", format!("is {kind:?}; judge reads Submission, Language and ConfigMap"))]),
-            None => Err(vec![at("kind", "is missing; judge reads Submission, Language and ConfigMap")]),
+            Some(kind) => {
+                let kind = printable(kind.as_bytes(), MAX_REPEATED);
+                Err(vec![at("kind", format!("is {kind:?}; judge reads Submission, Language and ConfigMap"))])
+            }
+            None => Err(vec![at("kind", "is no text or missing; judge reads Submission, Language and ConfigMap")]),
         };
         if let Err(errors) = result {
             self.refuse(file, name, errors);
@@ -117,10 +132,12 @@ impl Objects {
     }
 
     fn add_language(&mut self, language: Language) -> Result<(), Vec<FieldError>> {
-        let name = language.metadata.name.clone().unwrap_or_default();
-        match self.languages.insert(name, language) {
-            None => Ok(()),
-            Some(_) => Err(vec![at("metadata.name", "is used by another Language already")]),
+        match self.languages.entry(language.metadata.name.clone().unwrap_or_default()) {
+            Entry::Occupied(_) => Err(vec![at("metadata.name", "is used by another Language already")]),
+            Entry::Vacant(place) => {
+                place.insert(language);
+                Ok(())
+            }
         }
     }
 
@@ -128,8 +145,13 @@ impl Objects {
         let text = |pointer| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         let name = text("/metadata/name").ok_or_else(|| vec![at("metadata.name", "is missing")])?;
         let namespace = text("/metadata/namespace").unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
-        self.config_maps.insert((namespace, name), value.get("data").cloned().unwrap_or_default());
-        Ok(())
+        match self.config_maps.entry((namespace, name)) {
+            Entry::Occupied(_) => Err(vec![at("metadata.name", "is used by another ConfigMap already")]),
+            Entry::Vacant(place) => {
+                place.insert(value.get("data").cloned().unwrap_or_default());
+                Ok(())
+            }
+        }
     }
 
     fn resolve(self, max_source: usize) -> Input {
@@ -200,22 +222,72 @@ fn at(path: &str, message: impl Into<String>) -> FieldError {
 
 /// The one document of a file.
 fn document(file: &Path) -> Result<Value, FieldError> {
-    let bytes = read_bounded(file).map_err(|e| at("", format!("can't be read: {e}")))?;
+    let bytes = read_bounded(file).map_err(|error| unreadable(&error))?;
     let text = match std::str::from_utf8(&bytes) {
         Ok(text) => text,
         Err(error) => return Err(not_utf8(&bytes, error.valid_up_to())),
     };
-    let mut documents: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options()).map_err(|error| {
-        at("", format!("is no YAML that can be read: {}", first_line(&error.to_string())))
-    })?;
+    let mut documents: Vec<Value> =
+        serde_saphyr::from_multiple_with_options(text, options()).map_err(|error| no_yaml(&error))?;
     match (documents.len(), documents.pop()) {
         (1, Some(value)) => Ok(value),
-        (0, _) => Err(at("", "is missing: the file holds no document")),
-        (count, _) => Err(at("", format!("is one of {count} documents (---) in this file; give each a file of its own"))),
+        (0, _) => Err(at("", "the file is empty: it holds no document")),
+        (count, _) => Err(at("", several(count, text))),
+    }
+}
+
+/// A `---` in the first column parts documents wherever it stands, inside texts too.
+fn several(count: usize, text: &str) -> String {
+    let mut lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim_start_matches('\u{feff}')));
+    let begun = |line: &str| !line.is_empty() && !line.starts_with(['#', '%']) && !line.starts_with("---");
+    let first = lines.find(|(_, line)| begun(line)).map_or(0, |(at, _)| at);
+    let second = lines.find(|(_, line)| line.starts_with("---")).map_or(first, |(at, _)| at);
+    format!("the file holds {count} documents, the second from line {second} on (---); give each a file of its own")
+}
+
+fn unreadable(error: &io::Error) -> FieldError {
+    at("", format!("the file can't be read: {error}"))
+}
+
+fn no_yaml(error: &serde_saphyr::Error) -> FieldError {
+    if let Some(breach) = breach(error) {
+        let place = error.location().map(|l| format!(" (line {}, column {})", l.line(), l.column()));
+        let excess = excess(breach);
+        return at("", format!("the file is too much to read: {excess}{}", place.unwrap_or_default()));
+    }
+    let text = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
+    at("", format!("the file is no YAML that can be read: {}", text.lines().next().unwrap_or_default()))
+}
+
+/// The limit that was broken, inside an alias perhaps.
+fn breach(error: &serde_saphyr::Error) -> Option<&BudgetBreach> {
+    match error {
+        serde_saphyr::Error::Budget { breach, .. } => Some(breach),
+        serde_saphyr::Error::AliasError { error, .. } => breach(error),
+        _ => None,
+    }
+}
+
+/// What of a document is more than [`options`] allow.
+fn excess(breach: &BudgetBreach) -> &'static str {
+    match breach {
+        BudgetBreach::Depth { .. } => "lists or objects inside each other too deep",
+        BudgetBreach::RecordedAnchorEvents { .. }
+        | BudgetBreach::RecordedAnchorBytes { .. }
+        | BudgetBreach::Aliases { .. }
+        | BudgetBreach::Anchors { .. }
+        | BudgetBreach::AliasAnchorRatio { .. } => "too many aliases (*), or aliases of aliases",
+        BudgetBreach::Documents { .. } => "too many documents (---)",
+        BudgetBreach::ScalarBytes { .. } => "texts too long, with what aliases (*) repeat",
+        _ => "too many values, with what aliases (*) repeat",
     }
 }
 
 fn read_bounded(file: &Path) -> io::Result<Vec<u8>> {
+    // Opening a pipe would wait for its writer, and a device may have no end.
+    if !fs::metadata(file)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
     let mut bytes = Vec::new();
     fs::File::open(file)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE {
@@ -235,10 +307,6 @@ fn options() -> serde_saphyr::Options {
     };
     // `answer: y` is a text, as every Kubernetes tool of the last years reads it.
     serde_saphyr::options! { budget: budget, strict_booleans: true, with_snippet: false }
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
 }
 
 /// Names the field that holds the bytes: they are replaced, and whatever text has the replacement is it.

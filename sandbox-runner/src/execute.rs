@@ -57,7 +57,6 @@ impl<'a> Runnable<'a> {
 
 fn excerpts(comparison: Comparison, actual: &[u8], expected: &[u8]) -> Excerpts {
     let line = judging::compare(comparison, actual, expected).err().map_or(1, |difference| difference.line);
-    let line = usize::try_from(line).unwrap_or(1);
     Excerpts { actual: around_line(actual, line, EXCERPT), expected: around_line(expected, line, EXCERPT) }
 }
 

@@ -32,12 +32,11 @@ impl Toolchain {
             return Ok(given.clone());
         }
         let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        let hash = match programs.get(program) {
-            Some(hash) => *hash,
-            None => {
-                let path = fs::canonicalize(self.root.join(program.trim_start_matches('/')))?;
-                *programs.entry(program.to_owned()).or_insert(hash_file(&path)?)
-            }
+        let hash = if let Some(hash) = programs.get(program) {
+            *hash
+        } else {
+            let path = fs::canonicalize(self.root.join(program.trim_start_matches('/')))?;
+            *programs.entry(program.to_owned()).or_insert(hash_file(&path)?)
         };
         Ok(format!("{}-{}", self.packages.to_hex(), hash.to_hex()))
     }

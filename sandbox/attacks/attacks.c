@@ -78,6 +78,7 @@ static int shared_after_fork(void) {
   while (wait(&status) > 0) bad |= status;
   return check(!bad);
 }
+static int memory_file(void) { int fd = memfd_create("m", 0); char b[4096] = "x"; return check(fd >= 0 && write(fd, b, sizeof b) == sizeof b); }
 static int reserve(void) { return check(mmap(0, (size_t)64 << 30, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) != MAP_FAILED); }
 static int depth(int left) { volatile char frame[1024]; frame[0] = left; return left ? depth(left - 1) + frame[0] : 0; }
 static int recurse(void) { volatile int d = depth(number(2, 1000)); (void)d; return DONE; }
@@ -168,10 +169,11 @@ int main(int count, char **arguments) {
   static const struct { const char *name; int (*run)(void); } table[] = {
 #define A(n) {#n, n}
     A(code), A(raise_signal), A(null_write), A(echo), A(busy), A(busy_children), A(busy_threads), A(burn_then_exit), A(sleeps), A(stubborn), A(stops_itself),
-    A(memory), A(shared_memory), A(memory_of_children), A(shared_after_fork), A(reserve), A(recurse), A(output), A(fork_bomb), A(fork_count), A(daemonize),
+    A(memory), A(shared_memory), A(memory_of_children), A(shared_after_fork), A(memory_file), A(reserve), A(recurse), A(output), A(fork_bomb), A(fork_count), A(daemonize),
     A(kill_all), A(zombies), A(descriptors), A(environment), A(identity), A(readable), A(list), A(writable), A(connect_tcp), A(connect_abstract), A(shm_make),
     A(shm_find), A(spy_on_init), A(change_stdin), A(privileges), A(raise_limits), A(leave), A(fill_disk)};
   argc = count, argv = arguments;
+  signal(SIGXFSZ, SIG_IGN);
   for (size_t i = 0; count > 1 && i < sizeof table / sizeof *table; i++)
     if (!strcmp(arguments[1], table[i].name)) { int r = table[i].run(); fflush(stdout); return r; }
   fprintf(stderr, "no such attack\n");

@@ -154,9 +154,16 @@ fn a_fork_bomb_meets_the_limit_on_processes_and_leaves_nothing() {
 fn disk_is_bounded_and_absent_by_default() {
     for (place, outcome) in outcomes(&["fill_disk"], &Limits { disk: 4 * MIB, ..limits() }) {
         let written: u64 = printed(&outcome).trim().parse().unwrap();
-        assert!(written <= 4 * MIB && written >= 2 * MIB, "{place}: {written}");
+        assert!((2 * MIB..=4 * MIB).contains(&written), "{place}: {written}");
     }
     for (place, outcome) in outcomes(&["fill_disk"], &limits()) {
+        assert_eq!(outcome.exit, Exit::Code(10), "{place}: {outcome:?}");
+    }
+}
+
+#[test]
+fn memory_files_are_denied_without_a_disk() {
+    for (place, outcome) in outcomes(&["memory_file"], &limits()) {
         assert_eq!(outcome.exit, Exit::Code(10), "{place}: {outcome:?}");
     }
 }

@@ -16,6 +16,7 @@ use super::{Ending, JudgeArgs, Output, machine};
 use crate::cache::DiskCache;
 use crate::compile::Compiler;
 use crate::documents::{self, Readable, Refused};
+use crate::excerpt::printable;
 use crate::judge::Judge;
 use crate::report::Report;
 use crate::slots::Slots;
@@ -24,6 +25,8 @@ use crate::toolchain::Toolchain;
 
 /// Where a Submission says which verdict it should get.
 const EXPECTED: &str = "kubejudge.dev/expected-verdict";
+/// Most characters of a line about refused input.
+const MAX_LINE: usize = 1024;
 
 /// Judges what the files hold and prints the results. An error means that nothing could be judged at all.
 pub fn judge_files(args: &JudgeArgs) -> anyhow::Result<Ending> {
@@ -82,7 +85,7 @@ fn judge_all(judge: &Judge<'_>, input: &[Readable], screen: Option<&Screen>) -> 
                 }
             });
             if let Some(screen) = screen {
-                let expected = screen.expects().then(|| expected(submission));
+                let expected = expected(submission);
                 let language = &submission.spec.language;
                 screen.finished(index, &Row { name: &plan.name, language, tests, report: &report, expected });
             }
@@ -118,9 +121,16 @@ fn ending(args: &JudgeArgs, input: &documents::Input, reports: &[Report]) -> End
 }
 
 fn print_refused(refused: &Refused) {
+    let file = refused.file.to_string_lossy();
     for error in &refused.errors {
-        writeln!(io::stderr(), "{}: {error}", refused.file.display()).ok(); // nobody is left to be told
+        let line = printable(format!("{file}: {}", message(error)).as_bytes(), MAX_LINE);
+        writeln!(io::stderr(), "{}", line.replace('\n', " ")).ok(); // nobody is left to be told
     }
+}
+
+/// An error of no field says itself what it is about.
+fn message(error: &crds::FieldError) -> String {
+    if error.path.is_empty() { error.message.clone() } else { error.to_string() }
 }
 
 /// What `kubectl get -o` would print, the refused ones included.
@@ -144,9 +154,9 @@ fn print_list(output: Output, input: &documents::Input, reports: &[Report]) -> a
 
 /// A refused Submission with the status that the operator would give it.
 fn refused_item(name: &str, file: &Path, errors: &[crds::FieldError]) -> Option<Value> {
-    let message: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    let message: Vec<String> = errors.iter().map(message).collect();
     let status = status::invalid(&message.join("; "), jiff::Timestamp::now());
-    let annotations = json!({"kubejudge.dev/file": file});
+    let annotations = json!({"kubejudge.dev/file": file.to_string_lossy()});
     let status = serde_json::to_value::<SubmissionStatus>(status).ok()?;
     let metadata = json!({"name": name, "annotations": annotations});
     Some(json!({"apiVersion": "kubejudge.dev/v1alpha1", "kind": "Submission", "metadata": metadata, "status": status}))

@@ -17,7 +17,7 @@ pub(super) fn memory() -> u64 {
     available.unwrap_or(FALLBACK_MEMORY) / 4 * 3
 }
 
-/// Bytes of `MemAvailable`, or of `MemFree` where that is missing (proc_meminfo(5)).
+/// Bytes of `MemAvailable`, or of `MemFree` where that is missing (`proc_meminfo(5)`).
 fn available(meminfo: &str) -> Option<u64> {
     let field = |name| {
         let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;

@@ -37,9 +37,8 @@ Exit status:
 
 /// Options of `judge`.
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
 pub struct JudgeArgs {
-    /// Files with one Submission, Language or ConfigMap each, or folders of such files.
+    /// Files with one Submission, Language or `ConfigMap` each, or folders of such files.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// How to print the results.

@@ -21,8 +21,8 @@ pub(super) struct Row<'a> {
     pub(super) language: &'a str,
     pub(super) tests: usize,
     pub(super) report: &'a Report,
-    /// With `--expect`: the expected verdict, if the Submission names one.
-    pub(super) expected: Option<Option<&'a str>>,
+    /// The expected verdict, if the Submission names one.
+    pub(super) expected: Option<&'a str>,
 }
 
 /// Prints from many threads; rows appear in the order of the Submissions.
@@ -63,16 +63,11 @@ impl Screen {
         }
     }
 
-    /// Whether verdicts are compared with expected ones.
-    pub(super) fn expects(&self) -> bool {
-        self.expect
-    }
-
     pub(super) fn header(&self) {
         let [name, language] = self.widths;
         let expected = if self.expect { format!("{:<23}", "EXPECTED") } else { String::new() };
         let (verdict, tests, time, memory) = ("VERDICT", "TESTS", "TIME", "MEMORY");
-        self.print(&format!(
+        print(&format!(
             "{:<name$}  {:<language$}  {expected}{verdict:<22}{tests:>6}  {time:>8}  {memory:>8}  {:>8}  MESSAGE",
             "NAME", "LANGUAGE", "COMPILE"
         ));
@@ -103,7 +98,7 @@ impl Screen {
             let next = state.next;
             let Some(text) = state.waiting.remove(&next) else { break };
             self.clear_progress();
-            self.print(&text);
+            print(&text);
             state.next += 1;
         }
         self.draw_progress(&state);
@@ -120,7 +115,7 @@ impl Screen {
         }
         let State { compiled, cached, tests, .. } = &*state;
         write!(text, "\n{compiled} compiler runs, {cached} programs from the cache, {tests} tests run").ok();
-        self.print(&text);
+        print(&text);
     }
 
     fn row(&self, row: &Row<'_>) -> String {
@@ -130,8 +125,8 @@ impl Screen {
         let passed = report.tests.iter().filter(|t| t.verdict == Verdict::Accepted).count();
         let time = usages().map(|u| u.cpu.value).max().map(milliseconds).unwrap_or_default();
         let memory = usages().map(|u| u.memory.value).max().and_then(|b| i64::try_from(b).ok());
-        let expected_column = expected.map_or(String::new(), |e| format!("{:<23}", e.unwrap_or("-")));
-        let differs = expected.is_some_and(|e| e != Some(report.verdict.name()));
+        let expected_column = if self.expect { format!("{:<23}", expected.unwrap_or("-")) } else { String::new() };
+        let differs = self.expect && *expected != Some(report.verdict.name());
         let mut message = crate::excerpt::printable(report.message.as_bytes(), MESSAGE).replace(['\n', '\t'], " ");
         if differs {
             message = format!("DIFFERS  {message}");
@@ -174,10 +169,6 @@ impl Screen {
         }
     }
 
-    /// A reader that went away (`| head`) is no reason to stop judging.
-    fn print(&self, text: &str) {
-        writeln!(io::stdout(), "{text}").ok();
-    }
 }
 
 impl State {
@@ -190,6 +181,11 @@ impl State {
             _ => {}
         }
     }
+}
+
+/// A reader that went away (`| head`) is no reason to stop judging.
+fn print(text: &str) {
+    writeln!(io::stdout(), "{text}").ok();
 }
 
 fn compile_column(compile: &CompileReport) -> String {

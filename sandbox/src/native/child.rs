@@ -58,7 +58,7 @@ pub(super) struct Launch<'a> {
 pub(super) const STACK: usize = 64 * 1024;
 /// Where the control socket lies in init.
 const CONTROL: RawFd = 3;
-/// Highest descriptor closed one by one where close_range(2) is missing.
+/// Highest descriptor closed one by one where `close_range(2)` is missing.
 const MAX_FD: RawFd = 4096;
 
 /// Makes a child in a user and a pid namespace of its own that runs [`init`] and never returns here. Gives its pid.
@@ -85,7 +85,7 @@ unsafe fn init(launch: &mut Launch<'_>) -> ! {
         forget_environment();
         for (index, planned) in launch.steps.iter().enumerate() {
             if perform(&planned.step) != 0 && !planned.optional {
-                send(Message { kind: Message::FAILED, index: index as u32, value: errno(), ..Message::default() });
+                send(Message { kind: Message::FAILED, index: u32::try_from(index).unwrap_or(u32::MAX), value: errno(), ..Message::default() });
                 libc::_exit(1);
             }
         }
@@ -256,7 +256,7 @@ unsafe fn write_file(path: &CStr, data: &[u8], mode: u32) -> c_int {
     }
 }
 
-/// pivot_root(2), "pivot_root(".", ".")": the old root ends on top of the new one and is dropped from there.
+/// As `pivot_root(2)` says of `pivot_root(".", ".")`: the old root ends on top of the new one and is dropped from there.
 unsafe fn pivot(root: &CStr) -> c_int {
     unsafe {
         let here = c".".as_ptr();
@@ -297,7 +297,7 @@ unsafe fn send_with(message: &Message, fds: &[RawFd]) {
         header.msg_iov = &raw mut part;
         header.msg_iovlen = 1;
         if !fds.is_empty() {
-            let bytes = size_of_val(fds) as u32;
+            let bytes = u32::try_from(size_of_val(fds)).unwrap_or(0);
             header.msg_control = space.as_mut_ptr().cast();
             header.msg_controllen = libc::CMSG_SPACE(bytes) as usize;
             let first = libc::CMSG_FIRSTHDR(&raw const header);

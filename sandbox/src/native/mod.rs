@@ -30,7 +30,7 @@ use supervise::{Init, Meter, Running, Stream};
 pub use surroundings::Surroundings;
 
 /// How long a box may take to be made, on a machine under full load.
-const SETUP: Duration = Duration::from_secs(60);
+const SETUP: Duration = Duration::from_mins(1);
 /// As root, boxes belong to ids of this range, so that no two at one time share a user. Debian keeps it free
 /// (policy 9.2.2), and it lies below 65536, which a container's own id range often ends at.
 const FIRST_ID: u32 = 65_100;
@@ -131,7 +131,8 @@ impl NativeEngine {
         let mut list = vec![
             (libc::RLIMIT_CORE, 0),
             (libc::RLIMIT_CPU, limits.cpu.as_secs() + 2),
-            (libc::RLIMIT_FSIZE, limits.disk.max(limits.output)),
+            // Without a disk this denies memfds too, whose pages nobody but a cgroup counts.
+            (libc::RLIMIT_FSIZE, limits.disk),
             (libc::RLIMIT_NOFILE, limits.open_files.into()),
             (libc::RLIMIT_NPROC, (limits.processes.saturating_add(margin)).into()),
             (libc::RLIMIT_STACK, limits.stack),

@@ -24,7 +24,7 @@ pub(super) struct Sample {
     pub(super) processes: u64,
 }
 
-/// One line of /proc/PID/stat (proc_pid_stat(5)), as far as it matters here.
+/// One line of /proc/PID/stat (`proc_pid_stat(5)`), as far as it matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stat {
     pid: i32,

@@ -64,7 +64,7 @@ pub(super) struct Site<'a> {
     pub(super) ids: Option<(u32, u32)>,
 }
 
-/// A view entry with the mount flags its source has, which a remount must keep (mount_namespaces(7), "locked").
+/// A view entry with the mount flags its source has, which a remount must keep (`mount_namespaces(7)`, "locked").
 #[derive(Debug, Clone)]
 pub(super) struct BoundEntry {
     pub(super) entry: Entry,
@@ -254,7 +254,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// A map of a user namespace that knows one id (user_namespaces(7)).
+/// A map of a user namespace that knows one id (`user_namespaces(7)`).
 pub(super) fn id_map(outside: u32) -> CString {
     c_string(&format!("{BOX_ID} {outside} 1"))
 }

@@ -65,25 +65,43 @@ impl Running<'_> {
     pub(super) fn watch(mut self, program: &str, cancel: &Cancel) -> Result<Seen, Error> {
         let start = Instant::now();
         let mut most = Most::default();
-        let end = self.until_end(program, cancel, start, &mut most);
+        let mut chunk = vec![0; CHUNK];
+        let end = self.until_end(program, cancel, start, &mut most, &mut chunk);
         let wall = start.elapsed();
         let reaped = self.clear_away()?;
         let end = end?;
         for stream in [&mut self.stdout, &mut self.stderr] {
-            stream.drain(self.limits.output)?;
+            stream.drain(self.limits.output, &mut chunk)?;
         }
         self.report(end, wall, most, reaped)
     }
 
-    fn until_end(&mut self, program: &str, cancel: &Cancel, start: Instant, most: &mut Most) -> Result<End, Error> {
+    fn until_end(
+        &mut self,
+        program: &str,
+        cancel: &Cancel,
+        start: Instant,
+        most: &mut Most,
+        chunk: &mut [u8],
+    ) -> Result<End, Error> {
+        let mut next_look = start + self.tick();
         loop {
-            match self.wait_for_news(start, cancel)? {
+            match self.wait_for_news(start, cancel, chunk)? {
                 News::Ended(status) => return Ok(End::Program(status)),
                 News::InitDied => return Ok(End::Init),
                 News::ExecFailed(source) => return Err(Error::Exec { program: program.to_owned(), source }),
                 News::Cancelled => return Err(Error::Cancelled),
                 News::Nothing => {}
             }
+            if self.over_output() {
+                return Ok(End::Limit(Limit::Output));
+            }
+            // Much output wakes us often; a look costs more than a read.
+            let now = Instant::now();
+            if now < next_look && start.elapsed() < self.limits.wall {
+                continue;
+            }
+            next_look = now + self.tick();
             if let Some(limit) = self.broken_limit(start, most)? {
                 return Ok(End::Limit(limit));
             }
@@ -105,7 +123,7 @@ impl Running<'_> {
         Ok(reaped)
     }
 
-    fn wait_for_news(&mut self, start: Instant, cancel: &Cancel) -> Result<News, Error> {
+    fn wait_for_news(&mut self, start: Instant, cancel: &Cancel, chunk: &mut [u8]) -> Result<News, Error> {
         let timeout = self.tick().min(self.limits.wall.saturating_sub(start.elapsed())).max(SHORTEST_TICK / 4);
         let ready = {
             let mut fds = vec![PollFd::new(&self.control, PollFlags::IN), PollFd::from_borrowed_fd(cancel.fd(), PollFlags::IN)];
@@ -114,8 +132,8 @@ impl Running<'_> {
             wait(&mut fds, timeout)?;
             [!fds[0].revents().is_empty(), !fds[1].revents().is_empty()]
         };
-        self.stdout.read(self.limits.output)?;
-        self.stderr.read(self.limits.output)?;
+        self.stdout.read(self.limits.output, chunk)?;
+        self.stderr.read(self.limits.output, chunk)?;
         match ready {
             [_, true] => Ok(News::Cancelled),
             [true, _] => self.read_message(),
@@ -145,9 +163,6 @@ impl Running<'_> {
     }
 
     fn broken_limit(&self, start: Instant, most: &mut Most) -> Result<Option<Limit>, Error> {
-        if self.stdout.total > self.limits.output || self.stderr.total > self.limits.output {
-            return Ok(Some(Limit::Output));
-        }
         let used = self.look(most).map_err(Error::supervise("measuring"))?;
         Ok(if used.out_of_memory {
             Some(Limit::Memory)
@@ -160,6 +175,10 @@ impl Running<'_> {
         })
     }
 
+    fn over_output(&self) -> bool {
+        self.stdout.total > self.limits.output || self.stderr.total > self.limits.output
+    }
+
     fn look(&self, most: &mut Most) -> io::Result<Look> {
         match &self.meter {
             Meter::Cgroup(group) => {
@@ -169,7 +188,8 @@ impl Running<'_> {
                 // Init, and one more than allowed.
                 let sample = table.sample(*units, self.limits.processes as usize + 2)?;
                 // Pages shared after a fork count once for each process: ask again before anyone is blamed for them.
-                let resident = if sample.processes > 1 { table.proportional() } else { None };
+                let suspect = sample.processes > 1 && sample.resident > self.limits.memory;
+                let resident = suspect.then(|| table.proportional()).flatten();
                 most.resident = most.resident.max(resident.unwrap_or(sample.resident));
                 most.cpu = most.cpu.max(sample.cpu);
                 Ok(Look {
@@ -183,11 +203,10 @@ impl Running<'_> {
 
     fn report(self, end: End, wall: Duration, most: Most, reaped: Reaped) -> Result<Seen, Error> {
         let (cpu, memory, out_of_memory) = self.totals(most, reaped).map_err(Error::supervise("measuring the end"))?;
-        let over_output = self.stdout.total > self.limits.output || self.stderr.total > self.limits.output;
         let late = [
             (out_of_memory, Limit::Memory),
             (cpu.value > self.limits.cpu, Limit::Cpu),
-            (over_output, Limit::Output),
+            (self.over_output(), Limit::Output),
         ];
         let exceeded = match end {
             // An out-of-memory kill that the wall clock or a counter overtook is still what ended it.
@@ -226,6 +245,7 @@ impl Running<'_> {
     }
 }
 
+#[derive(Clone, Copy)]
 enum End {
     Program(i32),
     /// Init died without a word: killed for memory, or by the program where it may.
@@ -326,10 +346,9 @@ impl Stream {
     }
 
     /// Reads a chunk if there is one.
-    fn read(&mut self, limit: u64) -> Result<bool, Error> {
+    fn read(&mut self, limit: u64, chunk: &mut [u8]) -> Result<bool, Error> {
         let Some(fd) = &self.fd else { return Ok(false) };
-        let mut chunk = [0; CHUNK];
-        match rustix::io::read(fd.as_fd(), &mut chunk) {
+        match rustix::io::read(fd.as_fd(), &mut *chunk) {
             Ok(0) => {
                 self.fd = None;
                 Ok(false)
@@ -346,8 +365,8 @@ impl Stream {
     }
 
     /// Reads what a dead box left in the pipe, which is bounded by the pipe's size, and by the limit.
-    fn drain(&mut self, limit: u64) -> Result<(), Error> {
-        while self.total <= limit && self.read(limit)? {}
+    fn drain(&mut self, limit: u64, chunk: &mut [u8]) -> Result<(), Error> {
+        while self.total <= limit && self.read(limit, chunk)? {}
         Ok(())
     }
 

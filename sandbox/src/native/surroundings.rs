@@ -9,6 +9,7 @@ const STAGING: [&str; 4] = ["/tmp", "/run", "/mnt", "/srv"];
 
 /// Where the engine runs and by which means it enforces limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "facts found by looking, each on its own")]
 pub struct Surroundings {
     /// Inside gVisor, whose kernel counts some things otherwise.
     pub gvisor: bool,

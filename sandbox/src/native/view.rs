@@ -58,7 +58,7 @@ pub(super) fn plan(
                 let below: Vec<_> = covered.iter().filter(|c| c.starts_with(&path)).collect();
                 let recursive = mounts.iter().any(|m| m.starts_with(&path));
                 entries.push(Entry::Bind { path, folder: true, recursive });
-                entries.extend(below.iter().map(|c| Entry::Mask { path: c.to_path_buf(), folder: is_folder(c) }));
+                entries.extend(below.iter().map(|c| Entry::Mask { path: (**c).clone(), folder: is_folder(c) }));
             }
             Kind::Other => {}
         }
@@ -114,7 +114,7 @@ fn list(entry: &fs::DirEntry) -> io::Result<Listed> {
     Ok(Listed { name: entry.file_name().into(), kind })
 }
 
-/// Mount points strictly below `root`, relative to it, from the text of /proc/self/mountinfo (proc_pid_mountinfo(5)).
+/// Mount points strictly below `root`, relative to it, from the text of /proc/self/mountinfo (`proc_pid_mountinfo(5)`).
 fn mount_points(mountinfo: &str, root: &Path) -> Vec<PathBuf> {
     mountinfo
         .lines()

@@ -1,5 +1,6 @@
 //! What the box's tests share: the compiled attack programs and short ways to run one.
 #![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
 
 use std::path::PathBuf;
 use std::process::Command as Process;
