@@ -113,15 +113,15 @@ impl NativeEngine {
         std::fs::write(format!("/proc/{pid}/gid_map"), map.as_bytes())
     }
 
-    fn meter(&self, group: Option<Group>, proc: Option<OwnedFd>, init: i32) -> Meter {
-        match group {
+    fn meter(&self, group: Option<Group>, proc: Option<OwnedFd>, init: i32) -> Result<Meter, Error> {
+        Ok(match group {
             Some(group) => Meter::Cgroup(group),
             None => Meter::Procfs {
-                table: Table::new(proc, init),
+                table: Table::new(proc, init).map_err(Error::supervise("opening /proc"))?,
                 units: self.units,
                 counts_tasks: !self.surroundings.counts_per_namespace,
             },
-        }
+        })
     }
 
     /// Limits of single processes, behind those of the box as a whole.
@@ -156,7 +156,7 @@ impl Engine for NativeEngine {
         let (started, parent_ends) = self.start(request, &script, group.as_ref())?;
         let ready = await_ready(&parent_ends.control, &script, cancel)?;
         let running = Running {
-            meter: self.meter(group, ready.proc, started.pid()),
+            meter: self.meter(group, ready.proc, started.pid())?,
             init: started,
             control: parent_ends.control,
             stdout: parent_ends.stdout,

@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::fs::{Dir, Mode, OFlags};
@@ -52,57 +52,83 @@ impl Stat {
 }
 
 /// Where a box's processes are listed.
-pub(super) enum Table {
-    /// The box's own /proc, which lists no others.
-    Own(OwnedFd),
-    /// This process' /proc, where the box could have none: its processes are init's descendants there.
-    Shared { init: i32 },
+#[derive(Debug)]
+pub(super) struct Table {
+    proc: OwnedFd,
+    /// Init's pid in there.
+    init: i32,
+    /// Whether others than the box's processes are listed too.
+    shared: bool,
 }
 
 impl Table {
-    /// Chooses by looking whether the folder that init handed out is a procfs.
-    pub(super) fn new(own: Option<OwnedFd>, init: i32) -> Self {
+    /// The box's own /proc, `own`, if the folder that init handed out is one; else this process' /proc, in which `init`
+    /// and its descendants are the box.
+    pub(super) fn new(own: Option<OwnedFd>, init: i32) -> io::Result<Self> {
         match own {
-            Some(fd) if rustix::fs::openat(&fd, "1/stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).is_ok() => {
-                Self::Own(fd)
+            Some(proc) if rustix::fs::openat(&proc, "1/stat", FILE, Mode::empty()).is_ok() => {
+                Ok(Self { proc, init: 1, shared: false })
             }
-            _ => Self::Shared { init },
+            _ => {
+                let proc = rustix::fs::open("/proc", FILE | OFlags::DIRECTORY, Mode::empty())?;
+                Ok(Self { proc, init, shared: true })
+            }
         }
     }
 
     /// Looks at the box's processes, at `most` of them: with more the box is over its limit anyway, and a look must stay
     /// short. Those that vanish meanwhile are passed over.
-    pub(super) fn sample(&self, units: Units, most: usize) -> std::io::Result<Sample> {
-        Ok(match self {
-            Self::Own(fd) => sum(&read_all(fd, most)?, 1, units),
-            Self::Shared { init } => {
-                let proc = rustix::fs::open("/proc", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-                sum(&descendants(read_all(&proc, MAX_PROCESSES)?, *init), *init, units)
-            }
-        })
+    pub(super) fn sample(&self, units: Units, most: usize) -> io::Result<Sample> {
+        Ok(sum(&self.stats(most)?, self.init, units))
+    }
+
+    fn stats(&self, most: usize) -> io::Result<Vec<Stat>> {
+        let most = if self.shared { MAX_PROCESSES } else { most };
+        let stat = |pid: i32| Stat::parse(&self.read(pid, "stat")?);
+        let stats = self.pids(most)?.into_iter().filter_map(stat).collect();
+        Ok(if self.shared { descendants(stats, self.init) } else { stats })
     }
 
     /// Whether no process of a dead box is left. A shared /proc can't tell, since init is gone from it.
     pub(super) fn is_empty(&self) -> bool {
-        match self {
-            Self::Own(fd) => pids(fd, 1).map_or(true, |pids| pids.is_empty()),
-            Self::Shared { .. } => true,
-        }
+        self.shared || self.pids(1).map_or(true, |pids| pids.is_empty())
     }
 
     /// Resident memory with shared pages counted in parts (`Pss`), where the kernel tells; exact, and too slow for
     /// every look.
     pub(super) fn proportional(&self) -> Option<u64> {
-        let Self::Own(fd) = self else { return None };
         let mut sum = 0;
-        for pid in pids(fd, MAX_PROCESSES).ok()?.into_iter().filter(|pid| *pid != 1) {
-            let Some(text) = read(fd, &format!("{pid}/smaps_rollup")) else { continue };
+        for stat in self.stats(MAX_PROCESSES).ok()?.iter().filter(|stat| stat.pid != self.init) {
+            let Some(text) = self.read(stat.pid, "smaps_rollup") else { continue };
             let line = text.lines().find_map(|l| l.strip_prefix("Pss:"))?;
             sum += line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024;
         }
         (sum > 0).then_some(sum)
     }
+
+    fn pids(&self, most: usize) -> io::Result<Vec<i32>> {
+        let mut pids = Vec::new();
+        for entry in Dir::read_from(&self.proc)? {
+            if let Some(pid) = entry?.file_name().to_str().ok().and_then(|name| name.parse().ok()) {
+                pids.push(pid);
+            }
+            if pids.len() >= most {
+                break;
+            }
+        }
+        Ok(pids)
+    }
+
+    fn read(&self, pid: i32, file: &str) -> Option<String> {
+        let fd = rustix::fs::openat(&self.proc, format!("{pid}/{file}"), FILE, Mode::empty()).ok()?;
+        let mut text = String::new();
+        fs::File::from(fd).take(16 * 1024).read_to_string(&mut text).ok()?;
+        Some(text)
+    }
 }
+
+/// How a file of procfs is opened.
+const FILE: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC);
 
 /// The machine's units of procfs.
 #[derive(Debug, Clone, Copy)]
@@ -136,42 +162,6 @@ fn descendants(stats: Vec<Stat>, init: i32) -> Vec<Stat> {
         open.extend(children.get(&pid).into_iter().flatten().filter(|child| found.insert(**child)));
     }
     stats.into_iter().filter(|stat| found.contains(&stat.pid)).collect()
-}
-
-fn pids(proc: &OwnedFd, most: usize) -> std::io::Result<Vec<i32>> {
-    let mut pids = Vec::new();
-    for entry in Dir::read_from(proc)? {
-        let entry = entry?;
-        if let Some(pid) = entry.file_name().to_str().ok().and_then(|name| name.parse().ok()) {
-            pids.push(pid);
-        }
-        if pids.len() >= most {
-            break;
-        }
-    }
-    Ok(pids)
-}
-
-fn read_all(proc: &OwnedFd, most: usize) -> std::io::Result<Vec<Stat>> {
-    let stat = |pid: i32| Stat::parse(&read(proc, &format!("{pid}/stat"))?);
-    Ok(pids(proc, most)?.into_iter().filter_map(stat).collect())
-}
-
-fn read(proc: impl AsFd, path: &str) -> Option<String> {
-    let fd = rustix::fs::openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let mut text = String::new();
-    fs::File::from(fd).take(16 * 1024).read_to_string(&mut text).ok()?;
-    Some(text)
-}
-
-/// For messages: which descriptor is which.
-impl std::fmt::Debug for Table {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Own(fd) => write!(f, "Own({})", fd.as_raw_fd()),
-            Self::Shared { init } => write!(f, "Shared({init})"),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,70 @@
+# Each target does its own set-up on a bare Debian 12 with Rust, and is quick the second time. Needs root, for apt and for boxes.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kubejudge/tools/bin:$(PATH)
+target := $(or $(CARGO_TARGET_DIR),target)
+runner := CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER
+stage := @e2e/stage
+# The same features as the whole workspace's tests, so that nothing is compiled again.
+sandbox_tests := cargo nextest run --locked --workspace -E
+
+.PHONY: help
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: runner-binary
+runner-binary:
+	$(stage) "set-up for the demo" e2e/setup demo
+	$(stage) "build of sandbox-runner" cargo build --locked --release -p sandbox-runner
+
+.PHONY: demo
+demo: runner-binary ## Judge manifests/examples in boxes on this machine: a table of expected and actual verdicts
+	$(stage) "demo" $(target)/release/sandbox-runner judge --expect manifests/languages manifests/examples
+
+.PHONY: demo-gvisor
+demo-gvisor: runner-binary ## The same in a gVisor container, as uid 65532 without capabilities
+	$(stage) "gVisor" e2e/cluster/build runsc
+	$(stage) "demo in gVisor" e2e/gvisor/run --bind $(target)/release/sandbox-runner:/mnt/sandbox-runner --bind manifests:/mnt/manifests -- \
+		/mnt/sandbox-runner judge --expect --cache-dir /tmp/cache /mnt/manifests/languages /mnt/manifests/examples
+
+.PHONY: test
+test: ## All tests, as root; those of the sandbox again as an ordinary user and in gVisor; the demo in gVisor
+	$(stage) "set-up for the tests" e2e/setup test
+	$(stage) "CRD server of Kubernetes 1.36, gVisor" e2e/cluster/build crd-server runsc
+	$(stage) "tests" cargo nextest run --locked --workspace
+	$(stage) "tests of the sandbox as an ordinary user" env $(runner)=$(CURDIR)/e2e/as-user $(sandbox_tests) 'package(sandbox) & kind(test)'
+	$(stage) "tests of the limits where /proc is masked" env $(runner)=$(CURDIR)/e2e/masked-proc $(sandbox_tests) 'binary_id(sandbox::limits)'
+	$(stage) "tests of the sandbox in gVisor" env $(runner)=$(CURDIR)/e2e/gvisor/run-test $(sandbox_tests) 'package(sandbox) & kind(test)'
+	@$(MAKE) --no-print-directory demo-gvisor
+
+.PHONY: lint
+lint: ## Formatting, clippy, licences and bans of dependencies, shell scripts
+	$(stage) "set-up for lint" e2e/setup lint
+	$(stage) "rustfmt" cargo fmt --all --check
+	$(stage) "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(stage) "cargo deny" cargo deny --locked check licenses bans sources
+	$(stage) "shellcheck" bash -c "find . \( -name .git -o -name target \) -prune -o -type f -print0 | \
+		xargs -0 awk 'FNR == 1 && /^#!.*sh$$/ {print FILENAME} {nextfile}' | xargs -t shellcheck"
+
+.PHONY: bench
+bench: ## Benchmarks of the box beside vfork, bubblewrap, isolate and runsc
+	$(stage) "set-up for the benchmarks" e2e/setup bench
+	$(stage) "benchmarks" cargo run --locked --release -p e2e --bin bench
+
+.PHONY: mutants
+mutants: ## Break the product in known ways and see that a test fails
+	$(stage) "mutants" e2e/mutants/run
+
+.PHONY: crds
+crds: ## Write the YAML of the custom resources again, from their Rust types
+	cargo run --locked -p crds --example crdgen
+
+.PHONY: fmt
+fmt: ## Format the Rust code
+	cargo fmt --all
+
+.PHONY: clean
+clean: ## Remove what cargo built; the cluster's parts stay in ~/.cache/kubejudge
+	cargo clean
