@@ -48,8 +48,10 @@ lint: ## Formatting, clippy, licences and bans of dependencies, shell scripts
 	$(stage) "shellcheck" bash -c "find . \( -name .git -o -name target \) -prune -o -type f -print0 | \
 		xargs -0 awk 'FNR == 1 && /^#!.*sh$$/ {print FILENAME} {nextfile}' | xargs -t shellcheck"
 
+	$(stage) "mutants apply" bash -c 'for patch in e2e/mutants/*.patch; do patch --quiet --dry-run -p1 <"$$patch"; done'
+
 .PHONY: bench
-bench: ## Benchmarks of the box beside vfork, bubblewrap, isolate and runsc
+bench: ## Figures of boxes and whole judgings beside floors measured in the same run
 	$(stage) "set-up for the benchmarks" e2e/setup bench
 	$(stage) "benchmarks" cargo run --locked --release -p e2e --bin bench
 
