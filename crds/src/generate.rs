@@ -9,22 +9,13 @@ use crate::{Language, Submission};
 /// All CRDs of this API. Apply these rather than `T::crd()`: kube's own marks every optional field as nullable and keeps the
 /// line breaks of the source code in descriptions.
 pub fn all() -> Vec<CustomResourceDefinition> {
-    [Submission::crd(), Language::crd()]
-        .into_iter()
-        .map(tidied)
-        .collect()
+    [Submission::crd(), Language::crd()].into_iter().map(tidied).collect()
 }
 
 /// `crd` with every schema in it tidied.
 pub(crate) fn tidied(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
-    let schemas = crd
-        .spec
-        .versions
-        .iter_mut()
-        .filter_map(|version| version.schema.as_mut());
-    schemas
-        .filter_map(|schema| schema.open_api_v3_schema.as_mut())
-        .for_each(tidy);
+    let schemas = crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut());
+    schemas.filter_map(|schema| schema.open_api_v3_schema.as_mut()).for_each(tidy);
     crd
 }
 
@@ -33,11 +24,7 @@ fn tidy(schema: &mut JSONSchemaProps) {
     if let Some(description) = &mut schema.description {
         *description = description.replace('\n', " ");
     }
-    schema
-        .properties
-        .iter_mut()
-        .flatten()
-        .for_each(|(_, child)| tidy(child));
+    schema.properties.iter_mut().flatten().for_each(|(_, child)| tidy(child));
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = schema.items.as_mut() {
         tidy(items);
     }

@@ -1,12 +1,6 @@
 //! Language: how a source is named, compiled, run and limited.
-#![expect(
-    unreachable_pub,
-    reason = "KubeSchema repeats a public struct inside a function"
-)]
-#![expect(
-    clippy::duplicated_attributes,
-    reason = "printer columns share the names of their keys"
-)]
+#![expect(unreachable_pub, reason = "KubeSchema repeats a public struct inside a function")]
+#![expect(clippy::duplicated_attributes, reason = "printer columns share the names of their keys")]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema, core::Rule};

@@ -48,23 +48,15 @@ impl ResolvedLimits {
 
 /// The elapsed time that goes with a CPU time when none is set: twice as long and a second.
 pub fn default_wall_time_milliseconds(time_milliseconds: i64) -> i64 {
-    time_milliseconds
-        .saturating_mul(2)
-        .saturating_add(WALL_TIME_EXTRA_MILLISECONDS)
+    time_milliseconds.saturating_mul(2).saturating_add(WALL_TIME_EXTRA_MILLISECONDS)
 }
 
 fn inherited_wall_time(asked: &Limits, default: &DefaultLimits) -> Option<i64> {
-    if asked.time_milliseconds.is_some() {
-        None
-    } else {
-        default.wall_time_milliseconds
-    }
+    if asked.time_milliseconds.is_some() { None } else { default.wall_time_milliseconds }
 }
 
 fn derived_wall_time(time_milliseconds: i64, maximum: Option<&MaximumLimits>) -> i64 {
-    let most = maximum
-        .and_then(|maximum| maximum.wall_time_milliseconds)
-        .unwrap_or(i64::MAX);
+    let most = maximum.and_then(|maximum| maximum.wall_time_milliseconds).unwrap_or(i64::MAX);
     default_wall_time_milliseconds(time_milliseconds).min(most)
 }
 
@@ -74,23 +66,11 @@ pub fn check_limits(spec: &SubmissionSpec, language: &LanguageSpec) -> Vec<Field
         return Vec::new();
     };
     let pairs = [
-        (
-            "timeMilliseconds",
-            asked.time_milliseconds,
-            maximum.time_milliseconds,
-        ),
-        (
-            "wallTimeMilliseconds",
-            asked.wall_time_milliseconds,
-            maximum.wall_time_milliseconds,
-        ),
+        ("timeMilliseconds", asked.time_milliseconds, maximum.time_milliseconds),
+        ("wallTimeMilliseconds", asked.wall_time_milliseconds, maximum.wall_time_milliseconds),
         ("memoryBytes", asked.memory_bytes, maximum.memory_bytes),
         ("outputBytes", asked.output_bytes, maximum.output_bytes),
-        (
-            "processes",
-            asked.processes.map(i64::from),
-            maximum.processes.map(i64::from),
-        ),
+        ("processes", asked.processes.map(i64::from), maximum.processes.map(i64::from)),
     ];
     let above = |(field, asked, most): (&str, Option<i64>, Option<i64>)| match (asked, most) {
         (Some(asked), Some(most)) if asked > most => Some(FieldError {
@@ -143,16 +123,8 @@ mod tests {
         };
         let language = language(&json!(null));
         assert_eq!(ResolvedLimits::of(None, &language), defaults);
-        let asked = Limits {
-            processes: Some(9),
-            output_bytes: Some(8),
-            ..Limits::default()
-        };
-        let expected = ResolvedLimits {
-            processes: 9,
-            output_bytes: 8,
-            ..defaults
-        };
+        let asked = Limits { processes: Some(9), output_bytes: Some(8), ..Limits::default() };
+        let expected = ResolvedLimits { processes: 9, output_bytes: 8, ..defaults };
         assert_eq!(ResolvedLimits::of(Some(&asked), &language), expected);
     }
 
@@ -161,35 +133,20 @@ mod tests {
         let wall = |limits: Limits, language: &LanguageSpec| {
             ResolvedLimits::of(Some(&limits), language).wall_time_milliseconds
         };
-        let time = |time| Limits {
-            time_milliseconds: Some(time),
-            ..Limits::default()
-        };
+        let time = |time| Limits { time_milliseconds: Some(time), ..Limits::default() };
         let mut language = language(&json!({ "wallTimeMilliseconds": 9000 }));
         language.limits.default.wall_time_milliseconds = Some(7000);
         assert_eq!(wall(Limits::default(), &language), 7000);
         assert_eq!(wall(time(2000), &language), 5000);
         assert_eq!(wall(time(100_000), &language), 9000, "stays within the maximum");
-        assert_eq!(
-            wall(
-                Limits {
-                    wall_time_milliseconds: Some(50),
-                    ..time(2000)
-                },
-                &language
-            ),
-            50
-        );
+        assert_eq!(wall(Limits { wall_time_milliseconds: Some(50), ..time(2000) }, &language), 50);
     }
 
     #[test]
     fn a_malformed_language_does_no_harm() {
         let mut language = language(&json!({ "wallTimeMilliseconds": i64::MIN }));
         language.limits.default.time_milliseconds = i64::MAX;
-        assert_eq!(
-            ResolvedLimits::of(None, &language).wall_time_milliseconds,
-            i64::MIN
-        );
+        assert_eq!(ResolvedLimits::of(None, &language).wall_time_milliseconds, i64::MIN);
         assert_eq!(default_wall_time_milliseconds(i64::MIN), i64::MIN + 1000);
     }
 
@@ -199,10 +156,7 @@ mod tests {
         let spec = submission(
             &json!({ "timeMilliseconds": 6, "memoryBytes": 2_000_000, "outputBytes": 7, "processes": 2 }),
         );
-        let errors: Vec<_> = check_limits(&spec, &language)
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let errors: Vec<_> = check_limits(&spec, &language).iter().map(ToString::to_string).collect();
         let expected = [
             "spec.limits.timeMilliseconds: is 6, at most 5 in language c",
             "spec.limits.processes: is 2, at most 1 in language c",

@@ -3,9 +3,7 @@ use kube::core::{Reason, Rule};
 
 /// A field that keeps its first value. Stands on scalars, where its cost is bounded by the field's own size.
 pub(crate) fn immutable() -> Rule {
-    Rule::new("self == oldSelf")
-        .message("is immutable")
-        .reason(Reason::FieldValueForbidden)
+    Rule::new("self == oldSelf").message("is immutable").reason(Reason::FieldValueForbidden)
 }
 
 /// An optional field that can neither appear nor vanish: [`immutable`] sees only fields that are there before and after.

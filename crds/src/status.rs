@@ -1,8 +1,5 @@
 //! A Submission's status: the verdict, what it rests on, and how far the judging is.
-#![expect(
-    unreachable_pub,
-    reason = "KubeSchema repeats a public struct inside a function"
-)]
+#![expect(unreachable_pub, reason = "KubeSchema repeats a public struct inside a function")]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;

@@ -1,16 +1,7 @@
 //! Submission: one program to be judged.
-#![expect(
-    unreachable_pub,
-    reason = "KubeSchema repeats a public struct inside a function"
-)]
-#![expect(
-    clippy::doc_markdown,
-    reason = "these texts are what `kubectl explain` prints"
-)]
-#![expect(
-    clippy::duplicated_attributes,
-    reason = "printer columns share the names of their keys"
-)]
+#![expect(unreachable_pub, reason = "KubeSchema repeats a public struct inside a function")]
+#![expect(clippy::doc_markdown, reason = "these texts are what `kubectl explain` prints")]
+#![expect(clippy::duplicated_attributes, reason = "printer columns share the names of their keys")]
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -114,10 +105,7 @@ use crate::{
 )]
 pub struct SubmissionSpec {
     /// language is the name of the Language that the program is written in. 1 to 63 characters; immutable.
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     #[x_kube(validation = immutable())]
     pub language: String,
 
@@ -241,10 +229,7 @@ pub struct ProblemRef {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct InlineTest {
     /// name tells the test from its neighbors. 1 to 63 characters, unique in the Submission; immutable.
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?$"))]
     pub name: String,
 
     /// input is what the program reads from its standard input. At most 16384 characters; defaults to nothing; immutable.

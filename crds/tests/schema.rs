@@ -12,11 +12,7 @@ use serde_json::Value;
 fn the_checked_in_yaml_is_what_the_types_say() {
     for (path, text) in crdgen::rendered().unwrap() {
         let found = std::fs::read_to_string(&path).unwrap();
-        assert!(
-            found == text,
-            "{} is stale: run `cargo run -p crds --example crdgen`",
-            path.display()
-        );
+        assert!(found == text, "{} is stale: run `cargo run -p crds --example crdgen`", path.display());
     }
 }
 
@@ -46,12 +42,9 @@ fn every_field_is_described() {
     let mut bad = Vec::new();
     walk(&mut |path, schema| {
         // A list's scalar entries are described with the list.
-        let described = schema["description"]
-            .as_str()
-            .is_some_and(|text| text.len() > 10 && text.ends_with('.'));
-        let own_words = schema["description"]
-            .as_str()
-            .is_some_and(|text| !text.contains('\n'));
+        let described =
+            schema["description"].as_str().is_some_and(|text| text.len() > 10 && text.ends_with('.'));
+        let own_words = schema["description"].as_str().is_some_and(|text| !text.contains('\n'));
         let scalar_entry = path.ends_with("[]") && schema["type"] == "string";
         let fine = scalar_entry || (described && own_words);
         if !fine {
@@ -116,18 +109,7 @@ fn columns_and_selectable_fields_are_those_agreed() {
     ];
     assert_eq!(names(&submission), expected);
     assert_eq!(names(&language), ["Display0", "Ready0", "Source1", "Age0"]);
-    let fields = submission.spec.versions[0]
-        .selectable_fields
-        .clone()
-        .unwrap_or_default();
+    let fields = submission.spec.versions[0].selectable_fields.clone().unwrap_or_default();
     let paths: Vec<_> = fields.iter().map(|field| field.json_path.as_str()).collect();
-    assert_eq!(
-        paths,
-        [
-            ".spec.language",
-            ".spec.problemRef.name",
-            ".status.phase",
-            ".status.verdict"
-        ]
-    );
+    assert_eq!(paths, [".spec.language", ".spec.problemRef.name", ".status.phase", ".status.verdict"]);
 }

@@ -15,12 +15,7 @@ fn outcome<K: Checked>(case: &Case) -> Vec<FieldError> {
         None => validate::<K>(&case.object),
         Some(new) => {
             let old = validate::<K>(&case.object);
-            assert!(
-                old.is_ok(),
-                "{}: the old object is invalid: {:?}",
-                case.name,
-                old.err()
-            );
+            assert!(old.is_ok(), "{}: the old object is invalid: {:?}", case.name, old.err());
             validate_update::<K>(&case.object, new)
         }
     };
@@ -36,19 +31,11 @@ fn check_table<K: Checked>(kind: &str) {
                 .any(|wanted| wanted.path == error.path && error.message.contains(&wanted.message))
         };
         let surprises: Vec<_> = found.iter().filter(|error| !expected(error)).collect();
-        assert!(
-            surprises.is_empty(),
-            "{kind}, {}: unexpected {surprises:#?}",
-            case.name
-        );
+        assert!(surprises.is_empty(), "{kind}, {}: unexpected {surprises:#?}", case.name);
         for wanted in &case.errors {
             let hit =
                 |error: &FieldError| error.path == wanted.path && error.message.contains(&wanted.message);
-            assert!(
-                found.iter().any(hit),
-                "{kind}, {}: no {wanted:?} in {found:#?}",
-                case.name
-            );
+            assert!(found.iter().any(hit), "{kind}, {}: no {wanted:?} in {found:#?}", case.name);
         }
     }
 }
@@ -65,21 +52,14 @@ fn languages_are_judged_as_the_table_says() {
 
 /// Where each rule stands, `[]` for any index, and its message.
 fn rules(path: &str, schema: &Value, found: &mut BTreeSet<(String, String)>) {
-    for rule in schema["x-kubernetes-validations"]
-        .as_array()
-        .into_iter()
-        .flatten()
-    {
+    for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
         assert!(
             found.insert((path.to_owned(), rule["message"].as_str().unwrap().to_owned())),
             "{path}: two rules, one message"
         );
     }
-    for (name, child) in schema["properties"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(name, _)| *name != "status")
+    for (name, child) in
+        schema["properties"].as_object().into_iter().flatten().filter(|(name, _)| *name != "status")
     {
         rules(format!("{path}.{name}").trim_start_matches('.'), child, found);
     }
@@ -100,18 +80,11 @@ fn every_rule_is_broken_by_some_case() {
     for (kind, crd) in ["Submission", "Language"].into_iter().zip(crds::all()) {
         let crd = serde_json::to_value(&crd).unwrap();
         let mut unbroken = BTreeSet::new();
-        rules(
-            "",
-            &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"],
-            &mut unbroken,
-        );
+        rules("", &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"], &mut unbroken);
         assert!(!unbroken.is_empty());
         for case in cases(kind) {
-            let errors = if kind == "Submission" {
-                outcome::<Submission>(&case)
-            } else {
-                outcome::<Language>(&case)
-            };
+            let errors =
+                if kind == "Submission" { outcome::<Submission>(&case) } else { outcome::<Language>(&case) };
             for error in errors {
                 unbroken.remove(&(without_indices(&error.path), error.message));
             }
@@ -129,10 +102,7 @@ fn defaults_are_applied_and_nulls_are_absent_fields() {
     let mut object = base("Submission");
     object["spec"]["priority"] = Value::Null;
     object["spec"]["limits"] = Value::Null;
-    object["spec"]["tests"][0]
-        .as_object_mut()
-        .unwrap()
-        .remove("input");
+    object["spec"]["tests"][0].as_object_mut().unwrap().remove("input");
     let submission: Submission = validate(&object).unwrap();
     assert_eq!(submission.spec.priority, crds::Priority::Normal);
     assert_eq!(submission.spec.tests[0].input, "");
@@ -180,10 +150,7 @@ fn an_update_keeps_the_name_and_needs_a_valid_old_object() {
     let errors = validate_update::<Submission>(&old, &new).unwrap_err();
     assert_eq!(errors[0].to_string(), "metadata.name: is immutable");
     let errors = validate_update::<Submission>(&json!(5), &old).unwrap_err();
-    assert!(
-        errors[0].message.starts_with("cannot replace an invalid one"),
-        "{errors:?}"
-    );
+    assert!(errors[0].message.starts_with("cannot replace an invalid one"), "{errors:?}");
 }
 
 #[test]
@@ -192,11 +159,7 @@ fn numbers_beyond_all_bounds_are_refused() {
         let mut object = base("Submission");
         object["spec"]["limits"] = json!({ "processes": number });
         let errors = validate::<Submission>(&object).unwrap_err();
-        assert_eq!(
-            (errors.len(), errors[0].path.as_str()),
-            (1, "spec.limits.processes"),
-            "{errors:?}"
-        );
+        assert_eq!((errors.len(), errors[0].path.as_str()), (1, "spec.limits.processes"), "{errors:?}");
     }
 }
 
@@ -228,28 +191,18 @@ fn any_json() -> impl Strategy<Value = Value> {
 fn pointers(value: &Value, here: &str, found: &mut Vec<String>) {
     found.push(here.to_owned());
     let mut descend = |name: &str, child| {
-        pointers(
-            child,
-            &format!("{here}/{}", name.replace('~', "~0").replace('/', "~1")),
-            found,
-        );
+        pointers(child, &format!("{here}/{}", name.replace('~', "~0").replace('/', "~1")), found);
     };
     match value {
         Value::Object(fields) => fields.iter().for_each(|(name, child)| descend(name, child)),
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .for_each(|(i, child)| descend(&i.to_string(), child)),
+        Value::Array(items) => items.iter().enumerate().for_each(|(i, child)| descend(&i.to_string(), child)),
         _ => {}
     }
 }
 
 /// One of the cases' objects with one or two of its values replaced by anything.
 fn mutant(kind: &'static str) -> impl Strategy<Value = Value> {
-    let objects: Vec<_> = cases(kind)
-        .into_iter()
-        .map(|case| case.update.unwrap_or(case.object))
-        .collect();
+    let objects: Vec<_> = cases(kind).into_iter().map(|case| case.update.unwrap_or(case.object)).collect();
     let change = (any::<prop::sample::Index>(), any_json());
     (prop::sample::select(objects), prop::collection::vec(change, 1..3)).prop_map(|(mut object, changes)| {
         for (place, value) in changes {

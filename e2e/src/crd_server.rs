@@ -64,10 +64,7 @@ impl Drop for Process {
 impl Drop for CrdServer {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let logs = self
-                .processes
-                .iter()
-                .map(|process| log_tail(self.dir.path(), process.name));
+            let logs = self.processes.iter().map(|process| log_tail(self.dir.path(), process.name));
             eprintln!("{}", logs.collect::<Vec<_>>().join("\n"));
         }
     }
@@ -90,50 +87,29 @@ impl CrdServer {
     }
 
     async fn start_on(port: u16, etcd: &Path, server: &Path) -> anyhow::Result<Self> {
-        let dir = tempfile::Builder::new()
-            .prefix("kubejudge-crd-server-")
-            .tempdir()?;
+        let dir = tempfile::Builder::new().prefix("kubejudge-crd-server-").tempdir()?;
         let at = dir.path();
         make_certificates(at)?;
         fs::write(at.join("kubeconfig"), kubeconfig(port))?;
         let mut processes = vec![spawn(at, "etcd", etcd, &etcd_arguments())?];
-        until_ready(at, &mut processes, async || {
-            Ok(_ = fs::metadata(at.join("localhost:1"))?)
-        })
-        .await?;
-        processes.push(spawn(
-            at,
-            "apiextensions-apiserver",
-            server,
-            &server_arguments(port),
-        )?);
+        until_ready(at, &mut processes, async || Ok(_ = fs::metadata(at.join("localhost:1"))?)).await?;
+        processes.push(spawn(at, "apiextensions-apiserver", server, &server_arguments(port))?);
         let config = Kubeconfig::read_from(at.join("kubeconfig"))?;
         let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
         let client = Client::try_from(config)?;
         until_ready(at, &mut processes, async || is_ready(&client).await).await?;
-        Ok(Self {
-            client: CrdClient(client),
-            processes,
-            dir,
-        })
+        Ok(Self { client: CrdClient(client), processes, dir })
     }
 
     /// Creates `crd` and waits until its objects can be listed.
     pub async fn install(&self, crd: &CustomResourceDefinition) -> anyhow::Result<()> {
         let client = &self.client.0;
-        Api::all(client.clone())
-            .create(&PostParams::default(), crd)
-            .await?;
-        let list = format!(
-            "/apis/{}/{}/{}",
-            crd.spec.group, crd.spec.versions[0].name, crd.spec.names.plural
-        );
+        Api::all(client.clone()).create(&PostParams::default(), crd).await?;
+        let list =
+            format!("/apis/{}/{}/{}", crd.spec.group, crd.spec.versions[0].name, crd.spec.names.plural);
         let deadline = Instant::now() + READY_WITHIN;
         loop {
-            match client
-                .request_text(Request::new(&list).list(&ListParams::default())?)
-                .await
-            {
+            match client.request_text(Request::new(&list).list(&ListParams::default())?).await {
                 Ok(_) => return Ok(()),
                 Err(error) if Instant::now() > deadline => {
                     return Err(error).context("the CRD is not served");
@@ -154,11 +130,7 @@ struct Exited {
 
 impl std::fmt::Display for Exited {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} ended with {} before it was ready\n{}",
-            self.name, self.status, self.log
-        )
+        write!(f, "{} ended with {} before it was ready\n{}", self.name, self.status, self.log)
     }
 }
 
@@ -173,18 +145,11 @@ async fn until_ready(
     while let Err(error) = ready().await {
         for process in &mut *processes {
             if let Some(status) = process.child.try_wait()? {
-                bail!(Exited {
-                    name: process.name,
-                    status,
-                    log: log_tail(dir, process.name)
-                });
+                bail!(Exited { name: process.name, status, log: log_tail(dir, process.name) });
             }
         }
         if Instant::now() > deadline {
-            let logs = processes
-                .iter()
-                .map(|process| log_tail(dir, process.name))
-                .collect::<Vec<_>>();
+            let logs = processes.iter().map(|process| log_tail(dir, process.name)).collect::<Vec<_>>();
             return Err(error.context(format!("not ready within {READY_WITHIN:?}\n{}", logs.join("\n"))));
         }
         tokio::time::sleep(POLL).await;
@@ -212,18 +177,12 @@ fn server_binary() -> anyhow::Result<PathBuf> {
         .or_else(cache)
         .context("neither CLUSTER_HOME nor HOME is set")?;
     let binary = home.join("bin/apiextensions-apiserver");
-    ensure!(
-        binary.is_file(),
-        "{} is missing: run `e2e/cluster/build crd-server`",
-        binary.display()
-    );
+    ensure!(binary.is_file(), "{} is missing: run `e2e/cluster/build crd-server`", binary.display());
     Ok(binary)
 }
 
 fn in_path(name: &str) -> Option<PathBuf> {
-    env::split_paths(&env::var_os("PATH")?)
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file())
+    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
 fn free_port() -> anyhow::Result<u16> {
@@ -233,15 +192,8 @@ fn free_port() -> anyhow::Result<u16> {
 fn spawn(dir: &Path, name: &'static str, binary: &Path, arguments: &[String]) -> anyhow::Result<Process> {
     let log = File::create(dir.join(name).with_extension("log"))?;
     let mut command = Command::new(binary);
-    command
-        .args(arguments)
-        .current_dir(dir)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log);
-    let child = command
-        .spawn()
-        .with_context(|| format!("cannot start {}", binary.display()))?;
+    command.args(arguments).current_dir(dir).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    let child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
     Ok(Process { name, child })
 }
 
@@ -275,11 +227,7 @@ fn server_arguments(port: u16) -> Vec<String> {
         "--disable-admission-plugins=NamespaceLifecycle,MutatingAdmissionWebhook,ValidatingAdmissionWebhook,\
          MutatingAdmissionPolicy,ValidatingAdmissionPolicy",
     ];
-    flags
-        .into_iter()
-        .map(str::to_owned)
-        .chain([format!("--secure-port={port}")])
-        .collect()
+    flags.into_iter().map(str::to_owned).chain([format!("--secure-port={port}")]).collect()
 }
 
 fn kubeconfig(port: u16) -> String {
@@ -293,20 +241,11 @@ fn kubeconfig(port: u16) -> String {
 
 fn make_certificates(dir: &Path) -> anyhow::Result<()> {
     fs::write(dir.join("extensions"), "subjectAltName=IP:127.0.0.1")?;
-    openssl(
-        dir,
-        &format!("req -x509 {NEW_KEY} -keyout ca.key -out ca.crt -days 2 -subj /CN=test-ca"),
-    )?;
+    openssl(dir, &format!("req -x509 {NEW_KEY} -keyout ca.key -out ca.crt -days 2 -subj /CN=test-ca"))?;
     for (name, subject) in [("server", "/CN=server"), ("admin", "/O=system:masters/CN=admin")] {
-        openssl(
-            dir,
-            &format!("req {NEW_KEY} -keyout {name}.key -out {name}.csr -subj {subject}"),
-        )?;
+        openssl(dir, &format!("req {NEW_KEY} -keyout {name}.key -out {name}.csr -subj {subject}"))?;
         let signed_by = "-CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile extensions";
-        openssl(
-            dir,
-            &format!("x509 -req -in {name}.csr -out {name}.crt {signed_by}"),
-        )?;
+        openssl(dir, &format!("x509 -req -in {name}.csr -out {name}.crt {signed_by}"))?;
     }
     Ok(())
 }
@@ -314,24 +253,14 @@ fn make_certificates(dir: &Path) -> anyhow::Result<()> {
 const NEW_KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
 
 fn openssl(dir: &Path, arguments: &str) -> anyhow::Result<()> {
-    let output = Command::new("openssl")
-        .args(arguments.split(' '))
-        .current_dir(dir)
-        .output();
+    let output = Command::new("openssl").args(arguments.split(' ')).current_dir(dir).output();
     let output = output.context("openssl is missing: install the package openssl")?;
-    ensure!(
-        output.status.success(),
-        "openssl {arguments}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    ensure!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
 
 fn log_tail(dir: &Path, name: &str) -> String {
     let log = fs::read(dir.join(name).with_extension("log")).unwrap_or_default();
     let tail = &log[log.len().saturating_sub(LOG_TAIL)..];
-    format!(
-        "--- the end of {name}'s log ---\n{}",
-        String::from_utf8_lossy(tail)
-    )
+    format!("--- the end of {name}'s log ---\n{}", String::from_utf8_lossy(tail))
 }

@@ -1,9 +1,5 @@
 //! The CRDs on a real API server of Kubernetes 1.36: accepted, and enforced as the border (`crds::validate`) has it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "helpers of tests fail as tests do"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 #[path = "../../crds/tests/common/mod.rs"]
 mod cases;
@@ -31,10 +27,7 @@ fn crd(plural: &str) -> Value {
 async fn server() -> CrdServer {
     let server = CrdServer::start().await.unwrap();
     for plural in ["submissions", "languages"] {
-        server
-            .install(&serde_json::from_value(crd(plural)).unwrap())
-            .await
-            .unwrap();
+        server.install(&serde_json::from_value(crd(plural)).unwrap()).await.unwrap();
     }
     server
 }
@@ -45,13 +38,10 @@ async fn write(client: &Client, method: &str, path: &str, object: &Value) -> Res
     let mut request = Request::new(path).create(&PostParams::default(), body).unwrap();
     *request.method_mut() = method.parse().unwrap();
     *request.uri_mut() = format!("{path}?fieldValidation=Strict").parse().unwrap();
-    client
-        .request::<Value>(request)
-        .await
-        .map_err(|error| match error {
-            kube::Error::Api(status) => status.message,
-            other => panic!("{other}"),
-        })
+    client.request::<Value>(request).await.map_err(|error| match error {
+        kube::Error::Api(status) => status.message,
+        other => panic!("{other}"),
+    })
 }
 
 async fn create(client: &Client, path: &str, object: &Value) -> Value {
@@ -81,11 +71,7 @@ async fn disagreement(client: &Client, path: &str, case: &Case, name: &str) -> O
         Ok(_) => Some("is accepted".into()),
         Err(message) if case.errors.is_empty() => Some(format!("is refused: {message}")),
         Err(message) => {
-            let missing: Vec<_> = case
-                .server
-                .iter()
-                .filter(|part| !message.contains(*part))
-                .collect();
+            let missing: Vec<_> = case.server.iter().filter(|part| !message.contains(*part)).collect();
             (!missing.is_empty()).then(|| format!("no {missing:?} in: {message}"))
         }
     }
@@ -145,14 +131,9 @@ async fn settled_conditions(client: &Client, name: &str) -> Vec<String> {
     for _ in 0..200 {
         let status = crds.get(name).await.unwrap().status.unwrap_or_default();
         let conditions = status.conditions.unwrap_or_default();
-        if conditions
-            .iter()
-            .any(|condition| condition.type_ == "Established" && condition.status == "True")
-        {
-            let mut conditions: Vec<_> = conditions
-                .iter()
-                .map(|c| format!("{}={}", c.type_, c.status))
-                .collect();
+        if conditions.iter().any(|condition| condition.type_ == "Established" && condition.status == "True") {
+            let mut conditions: Vec<_> =
+                conditions.iter().map(|c| format!("{}={}", c.type_, c.status)).collect();
             conditions.sort();
             return conditions;
         }
@@ -191,10 +172,7 @@ async fn a_status_is_accepted_whole_selected_by_and_printed() {
     let mut judged = cases::cases("Submission").remove(0).object;
     judged["metadata"]["name"] = json!("judged");
     let mut waiting = judged.clone();
-    merge(
-        &mut waiting,
-        &json!({ "metadata": { "name": "waiting" }, "spec": { "language": "python3" } }),
-    );
+    merge(&mut waiting, &json!({ "metadata": { "name": "waiting" }, "spec": { "language": "python3" } }));
     create(client, SUBMISSIONS, &waiting).await;
     judged = create(client, SUBMISSIONS, &judged).await;
 
@@ -207,10 +185,7 @@ async fn a_status_is_accepted_whole_selected_by_and_printed() {
     let mut skipped = stored;
     skipped["status"]["verdict"] = json!("Skipped");
     let message = write(client, "PUT", &path, &skipped).await.unwrap_err();
-    assert!(
-        message.contains("Skipped is a verdict of single tests only"),
-        "{message}"
-    );
+    assert!(message.contains("Skipped is a verdict of single tests only"), "{message}");
 
     let submissions: Api<crds::Submission> = Api::namespaced(client.clone(), "default");
     for (selector, expected) in [
@@ -221,15 +196,8 @@ async fn a_status_is_accepted_whole_selected_by_and_printed() {
         ("status.verdict=Accepted", &[]),
         ("spec.problemRef.name=p", &[]),
     ] {
-        let found = submissions
-            .list(&ListParams::default().fields(selector))
-            .await
-            .unwrap();
-        let names: Vec<_> = found
-            .items
-            .iter()
-            .filter_map(|item| item.metadata.name.as_deref())
-            .collect();
+        let found = submissions.list(&ListParams::default().fields(selector)).await.unwrap();
+        let names: Vec<_> = found.items.iter().filter_map(|item| item.metadata.name.as_deref()).collect();
         assert_eq!(names, expected, "{selector}");
     }
     check_table_printing(client).await;
@@ -237,39 +205,12 @@ async fn a_status_is_accepted_whole_selected_by_and_printed() {
 
 async fn check_table_printing(client: &Client) {
     let mut request = Request::new(SUBMISSIONS).list(&ListParams::default()).unwrap();
-    request.headers_mut().insert(
-        "accept",
-        "application/json;as=Table;v=v1;g=meta.k8s.io".parse().unwrap(),
-    );
+    request.headers_mut().insert("accept", "application/json;as=Table;v=v1;g=meta.k8s.io".parse().unwrap());
     let table: Value = client.request(request).await.unwrap();
     let columns = table["columnDefinitions"].as_array().unwrap();
-    let shown: Vec<usize> = (0..columns.len())
-        .filter(|&i| columns[i]["priority"] == 0)
-        .collect();
-    let names: Vec<_> = shown
-        .iter()
-        .map(|&i| columns[i]["name"].as_str().unwrap().to_uppercase())
-        .collect();
-    assert_eq!(
-        names,
-        [
-            "NAME", "LANGUAGE", "PHASE", "VERDICT", "TESTS", "TIME", "MEMORY", "AGE"
-        ]
-    );
-    let cells: Vec<_> = shown[..7]
-        .iter()
-        .map(|&i| table["rows"][0]["cells"][i].as_str().unwrap())
-        .collect();
-    assert_eq!(
-        cells,
-        [
-            "judged",
-            "cpp17",
-            "Finished",
-            "WrongAnswer",
-            "17/20",
-            "35 ms",
-            "12 MiB"
-        ]
-    );
+    let shown: Vec<usize> = (0..columns.len()).filter(|&i| columns[i]["priority"] == 0).collect();
+    let names: Vec<_> = shown.iter().map(|&i| columns[i]["name"].as_str().unwrap().to_uppercase()).collect();
+    assert_eq!(names, ["NAME", "LANGUAGE", "PHASE", "VERDICT", "TESTS", "TIME", "MEMORY", "AGE"]);
+    let cells: Vec<_> = shown[..7].iter().map(|&i| table["rows"][0]["cells"][i].as_str().unwrap()).collect();
+    assert_eq!(cells, ["judged", "cpp17", "Finished", "WrongAnswer", "17/20", "35 ms", "12 MiB"]);
 }

@@ -16,10 +16,7 @@ pub struct Clocks {
 impl Clocks {
     /// The clocks for a CPU limit. The wall clock is `2 x cpu_limit + 1 s` unless given.
     pub fn new(cpu_limit: Duration, wall_override: Option<Duration>) -> Self {
-        Self {
-            cpu: cpu_limit,
-            wall: wall_override.unwrap_or_else(|| default_wall(cpu_limit)),
-        }
+        Self { cpu: cpu_limit, wall: wall_override.unwrap_or_else(|| default_wall(cpu_limit)) }
     }
 }
 
@@ -63,30 +60,18 @@ mod tests {
     #[test]
     fn the_longest_limits_do_not_overflow() {
         assert_eq!(Clocks::new(Duration::MAX, None).wall, Duration::MAX);
-        assert_eq!(
-            wall_verdict(Duration::MAX, Duration::MAX),
-            Verdict::TimeLimitExceeded
-        );
+        assert_eq!(wall_verdict(Duration::MAX, Duration::MAX), Verdict::TimeLimitExceeded);
     }
 
     #[test]
     fn half_of_an_odd_wall_is_not_rounded_down() {
-        assert_eq!(
-            wall_verdict(NANOSECOND, Duration::from_nanos(3)),
-            Verdict::IdlenessLimitExceeded
-        );
-        assert_eq!(
-            wall_verdict(NANOSECOND * 2, Duration::from_nanos(3)),
-            Verdict::TimeLimitExceeded
-        );
+        assert_eq!(wall_verdict(NANOSECOND, Duration::from_nanos(3)), Verdict::IdlenessLimitExceeded);
+        assert_eq!(wall_verdict(NANOSECOND * 2, Duration::from_nanos(3)), Verdict::TimeLimitExceeded);
     }
 
     #[test]
     fn a_sleeper_is_idle() {
-        assert_eq!(
-            wall_verdict(Duration::ZERO, Duration::from_secs(3)),
-            Verdict::IdlenessLimitExceeded
-        );
+        assert_eq!(wall_verdict(Duration::ZERO, Duration::from_secs(3)), Verdict::IdlenessLimitExceeded);
     }
 
     proptest! {

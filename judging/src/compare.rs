@@ -108,10 +108,7 @@ fn difference_in_line(actual: &[u8], expected: &[u8]) -> (usize, DifferenceKind)
 
 fn trim_end(text: &[u8]) -> &[u8] {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'\x0b' | b'\x0c');
-    let kept = text
-        .iter()
-        .rposition(|byte| !blank(byte))
-        .map_or(0, |last| last + 1);
+    let kept = text.iter().rposition(|byte| !blank(byte)).map_or(0, |last| last + 1);
     &text[..kept]
 }
 

@@ -90,11 +90,7 @@ impl Fold {
         if total == 0 {
             return Err(FoldError::NoTests);
         }
-        Ok(Self {
-            total,
-            results: BTreeMap::new(),
-            frontier: 0,
-        })
+        Ok(Self { total, results: BTreeMap::new(), frontier: 0 })
     }
 
     /// Adds the result of the test with this index, from 0. The first result of a test stays.
@@ -112,10 +108,7 @@ impl Fold {
 
     fn check(&self, index: usize, verdict: Verdict) -> Result<(), FoldError> {
         if index >= self.total {
-            return Err(FoldError::OutOfRange {
-                index,
-                total: self.total,
-            });
+            return Err(FoldError::OutOfRange { index, total: self.total });
         }
         if matches!(verdict, Verdict::CompilationError | Verdict::PartiallyAccepted) {
             return Err(FoldError::NotOfATest { index, verdict });
@@ -147,18 +140,13 @@ impl Fold {
     /// The verdict, counts, maxima and score by the results so far.
     pub fn summary(&self) -> Summary {
         let results = || self.results.values();
-        let passed = results()
-            .filter(|result| result.verdict == Verdict::Accepted)
-            .count();
+        let passed = results().filter(|result| result.verdict == Verdict::Accepted).count();
         Summary {
             verdict: self.decided(),
             passed,
             total: self.total,
             time: results().map(|result| result.time).max().unwrap_or_default(),
-            memory_bytes: results()
-                .map(|result| result.memory_bytes)
-                .max()
-                .unwrap_or_default(),
+            memory_bytes: results().map(|result| result.memory_bytes).max().unwrap_or_default(),
             score_milli: score_milli(passed, self.total),
         }
     }

@@ -58,10 +58,7 @@ pub struct Judgement {
 
 impl Judgement {
     fn new(verdict: Verdict, message: impl Into<String>) -> Self {
-        Self {
-            verdict,
-            message: message.into(),
-        }
+        Self { verdict, message: message.into() }
     }
 }
 
@@ -85,17 +82,16 @@ fn exceeded_limit(evidence: &Evidence<'_>) -> Option<Judgement> {
         Limit::Wall => wall_ran_out(evidence.cpu, evidence.clocks.wall),
         Limit::Memory => Judgement::new(Verdict::MemoryLimitExceeded, "used more memory than allowed"),
         Limit::Output => too_much_output(),
-        Limit::Processes => Judgement::new(Verdict::RuntimeError, "started more processes or threads than allowed"),
+        Limit::Processes => {
+            Judgement::new(Verdict::RuntimeError, "started more processes or threads than allowed")
+        }
     };
     Some(judgement)
 }
 
 fn too_much_cpu(used: Duration, limit: Duration) -> Judgement {
     let (used, limit) = distinct_seconds(used, limit);
-    Judgement::new(
-        Verdict::TimeLimitExceeded,
-        format!("used {used} s of CPU, limit {limit} s"),
-    )
+    Judgement::new(Verdict::TimeLimitExceeded, format!("used {used} s of CPU, limit {limit} s"))
 }
 
 fn wall_ran_out(cpu_used: Duration, wall_limit: Duration) -> Judgement {

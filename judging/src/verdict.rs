@@ -116,10 +116,7 @@ mod tests {
     #[test]
     fn all_holds_every_verdict_once_and_in_order() {
         assert_eq!(HashSet::from(Verdict::ALL).len(), Verdict::ALL.len());
-        assert_eq!(
-            Verdict::ALL.map(|verdict| verdict as usize),
-            std::array::from_fn(|place| place)
-        );
+        assert_eq!(Verdict::ALL.map(|verdict| verdict as usize), std::array::from_fn(|place| place));
         assert_eq!(Verdict::ALL.last(), Some(&Verdict::Skipped));
     }
 
@@ -155,10 +152,7 @@ mod tests {
     fn faults_are_the_problems_or_the_platforms() {
         let faults: Vec<_> = Verdict::ALL.into_iter().filter(|v| v.is_fault()).collect();
         assert_eq!(faults, [Verdict::JudgeError, Verdict::InternalError]);
-        let platform: Vec<_> = Verdict::ALL
-            .into_iter()
-            .filter(|v| v.is_platform_fault())
-            .collect();
+        let platform: Vec<_> = Verdict::ALL.into_iter().filter(|v| v.is_platform_fault()).collect();
         assert_eq!(platform, [Verdict::InternalError]);
     }
 }

@@ -142,7 +142,8 @@ impl Collector {
     }
 
     fn list(&mut self, fd: &OwnedFd, path: &str, depth: usize) -> Result<(), CollectError> {
-        let deeper = depth.checked_sub(1).ok_or_else(|| too_large(path, format!("{} folders", self.bounds.depth)))?;
+        let deeper =
+            depth.checked_sub(1).ok_or_else(|| too_large(path, format!("{} folders", self.bounds.depth)))?;
         for entry in Dir::read_from(fd).map_err(io_error(path))? {
             let entry = entry.map_err(io_error(path))?;
             let name = entry.file_name().to_str().map_err(|_| CollectError::BadName(format!("{path}/?")))?;

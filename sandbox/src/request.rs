@@ -24,7 +24,9 @@ pub enum RequestError {
     #[error("command: {0:?} must be an absolute path or start with ./")]
     BareName(String),
     /// A file path that isn't plainly below the working folder.
-    #[error("file {0:?}: must be a relative path without empty, `.` or `..` parts, of at most {MAX_PATH} bytes")]
+    #[error(
+        "file {0:?}: must be a relative path without empty, `.` or `..` parts, of at most {MAX_PATH} bytes"
+    )]
     BadPath(String),
     /// More files than [`MAX_FILES`].
     #[error("files: {0} given, at most {MAX_FILES}")]
@@ -50,7 +52,10 @@ impl Command {
         }
         let c_string = |text: String, what| CString::new(text).map_err(|_| RequestError::Nul(what));
         Ok(Self {
-            argv: argv.iter().map(|a| c_string(a.as_ref().to_owned(), "command")).collect::<Result<_, _>>()?,
+            argv: argv
+                .iter()
+                .map(|a| c_string(a.as_ref().to_owned(), "command"))
+                .collect::<Result<_, _>>()?,
             env: env
                 .iter()
                 .map(|(name, value)| c_string(format!("{}={}", name.as_ref(), value.as_ref()), "env"))

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{attack, engine_with, limits, printed, processes_with, run};
-use sandbox::{BoxFile, Cancel, CollectBounds, CollectError, Command, Engine, Error, Exit, Limit, Limits, Request};
+use sandbox::{
+    BoxFile, Cancel, CollectBounds, CollectError, Command, Engine, Error, Exit, Limit, Limits, Request,
+};
 
 const REFUSED: Exit = Exit::Code(10);
 
@@ -51,7 +53,9 @@ fn init_can_neither_be_spied_on_nor_killed() {
 
 #[test]
 fn the_toolchain_is_read_only_and_holds_no_secrets() {
-    for path in ["/x", "/usr/x", "/etc/x", "/tmp/x", "/box/x", "/dev/x", "/proc/sys/kernel/hostname", "/etc/passwd"] {
+    for path in
+        ["/x", "/usr/x", "/etc/x", "/tmp/x", "/box/x", "/dev/x", "/proc/sys/kernel/hostname", "/etc/passwd"]
+    {
         assert_eq!(exit(&["writable", path]), REFUSED, "{path} can be written");
     }
     for path in ["/etc/shadow", "/proc/1/mem", "/proc/kcore"] {
@@ -128,7 +132,11 @@ fn files_last_as_long_as_their_box() {
     let writable = Limits { disk: 1 << 20, ..limits() };
     for path in ["/box/left", "/tmp/left"] {
         assert!(run(&engine, &attack(&["writable", path], writable.clone())).is_success());
-        assert_eq!(run(&engine, &attack(&["readable", path], writable.clone())).exit, REFUSED, "{path} is still there");
+        assert_eq!(
+            run(&engine, &attack(&["readable", path], writable.clone())).exit,
+            REFUSED,
+            "{path} is still there"
+        );
     }
 }
 
@@ -139,7 +147,9 @@ fn an_artifact_leaves_by_descriptor_and_nothing_else_does() {
     let leave = |kind: &str| {
         let outcome = run(&engine, &attack(&["leave", kind], writable.clone()));
         assert!(outcome.is_success(), "{kind}: {outcome:?}");
-        outcome.leftovers.collect(&["out/main".to_owned()], CollectBounds { bytes: 1 << 20, ..CollectBounds::default() })
+        outcome
+            .leftovers
+            .collect(&["out/main".to_owned()], CollectBounds { bytes: 1 << 20, ..CollectBounds::default() })
     };
     let artifact = leave("file").unwrap();
     assert_eq!(&*artifact.files[0].data, b"made");
@@ -201,7 +211,8 @@ fn nothing_is_left_of_many_boxes() {
 /// Groups that boxes of this process left.
 fn own_cgroups() -> usize {
     let groups = |controller: &str| format!("/sys/fs/cgroup/{controller}/kubejudge-{}", std::process::id());
-    let folders = |path| std::fs::read_dir(path).into_iter().flatten().flatten().filter(|e| e.path().is_dir()).count();
+    let folders =
+        |path| std::fs::read_dir(path).into_iter().flatten().flatten().filter(|e| e.path().is_dir()).count();
     ["memory", "cpuacct", "pids"].iter().map(|c| folders(groups(c))).sum()
 }
 

@@ -37,7 +37,10 @@ fn cpu_of_one_process() {
         assert_eq!(outcome.exit, Exit::Signal(libc::SIGKILL), "{place}");
         // Sooner than RLIMIT_CPU, which stands behind at two seconds and counts each process by itself.
         let used = outcome.cpu.value;
-        assert!((Duration::from_millis(250)..Duration::from_millis(1500)).contains(&used), "{place}: {outcome:?}");
+        assert!(
+            (Duration::from_millis(250)..Duration::from_millis(1500)).contains(&used),
+            "{place}: {outcome:?}"
+        );
     }
 }
 
@@ -192,7 +195,11 @@ fn ways_to_end_are_told_apart() {
     ];
     for (arguments, expected) in exits {
         for (place, outcome) in outcomes(arguments, &limits()) {
-            assert_eq!((outcome.exit, outcome.exceeded), (expected, None), "{arguments:?} on {place}: {outcome:?}");
+            assert_eq!(
+                (outcome.exit, outcome.exceeded),
+                (expected, None),
+                "{arguments:?} on {place}: {outcome:?}"
+            );
         }
     }
 }

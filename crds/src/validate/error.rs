@@ -35,10 +35,7 @@ pub(super) struct Errors {
 impl Errors {
     pub(super) fn add(&mut self, path: &str, message: impl Into<String>) {
         if self.list.len() < MAX_ERRORS {
-            self.list.push(FieldError {
-                path: path.to_owned(),
-                message: message.into(),
-            });
+            self.list.push(FieldError { path: path.to_owned(), message: message.into() });
         }
     }
 
@@ -62,11 +59,7 @@ impl Errors {
 
 /// The start of `text`, without control characters and short enough for a message.
 pub(super) fn excerpt(text: &str) -> String {
-    let mut kept: String = text
-        .chars()
-        .take(MAX_EXCERPT)
-        .filter(|c| !c.is_control())
-        .collect();
+    let mut kept: String = text.chars().take(MAX_EXCERPT).filter(|c| !c.is_control()).collect();
     if text.chars().nth(MAX_EXCERPT).is_some() {
         kept.push('…');
     }

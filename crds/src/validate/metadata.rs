@@ -30,10 +30,7 @@ pub(super) fn check(object: &Map<String, Value>, api_version: &str, kind: &str, 
     constant(object, "kind", kind, errors);
     let known = ["apiVersion", "kind", "metadata", "spec", "status"];
     for field in object.keys().filter(|field| !known.contains(&field.as_str())) {
-        errors.add(
-            &excerpt(field),
-            format!("is unknown; known are {}", known.join(", ")),
-        );
+        errors.add(&excerpt(field), format!("is unknown; known are {}", known.join(", ")));
     }
     match object.get("metadata") {
         Some(Value::Object(metadata)) => check_metadata(metadata, errors),
@@ -54,18 +51,13 @@ fn constant(object: &Map<String, Value>, field: &str, wanted: &str, errors: &mut
 }
 
 fn check_metadata(metadata: &Map<String, Value>, errors: &mut Errors) {
-    for field in metadata
-        .keys()
-        .filter(|field| !METADATA.contains(&field.as_str()))
-    {
+    for field in metadata.keys().filter(|field| !METADATA.contains(&field.as_str())) {
         errors.add(&format!("metadata.{}", excerpt(field)), "is unknown");
     }
     match metadata.get("name") {
         Some(Value::String(name)) if name.len() > MAX_NAME => {
-            errors.add(
-                "metadata.name",
-                format!("is {} characters, at most {MAX_NAME}", name.chars().count()),
-            );
+            errors
+                .add("metadata.name", format!("is {} characters, at most {MAX_NAME}", name.chars().count()));
         }
         Some(Value::String(name)) if is_subdomain(name) => {}
         Some(Value::String(name)) => errors.add(

@@ -52,18 +52,13 @@ impl Compiled {
     /// Compiles the schema without the status: that is the operator's, and no user's object is refused for it.
     fn of<K: CustomResourceExt>() -> Result<Self, SchemaError> {
         let version = tidied(K::crd()).spec.versions.into_iter().next();
-        let schema = version
-            .and_then(|version| version.schema)
-            .and_then(|schema| schema.open_api_v3_schema);
+        let schema = version.and_then(|version| version.schema).and_then(|schema| schema.open_api_v3_schema);
         let unsupported = || SchemaError::Unsupported(String::new());
         let mut schema = schema.ok_or_else(unsupported)?;
         let properties = schema.properties.as_mut().ok_or_else(unsupported)?;
         properties.remove("status");
         let spec = Node::compile(properties.get("spec").ok_or_else(unsupported)?, "spec")?;
-        Ok(Self {
-            spec,
-            rules: cel::compile_schema(&serde_json::to_value(&schema)?),
-        })
+        Ok(Self { spec, rules: cel::compile_schema(&serde_json::to_value(&schema)?) })
     }
 }
 
@@ -88,10 +83,7 @@ pub fn validate_update<K: Checked>(old: &Value, new: &Value) -> Result<K, Vec<Fi
 
 fn run<K: Checked>(old: Option<&Value>, new: &Value) -> Result<K, Vec<FieldError>> {
     let compiled = K::border().0.as_ref().map_err(|error| {
-        vec![FieldError {
-            path: String::new(),
-            message: format!("cannot be checked: {error}"),
-        }]
+        vec![FieldError { path: String::new(), message: format!("cannot be checked: {error}") }]
     })?;
     let mut errors = Errors::default();
     let bare = bare::<K>(compiled, new, &mut errors);
@@ -99,11 +91,7 @@ fn run<K: Checked>(old: Option<&Value>, new: &Value) -> Result<K, Vec<FieldError
     if !errors.mistyped {
         check_rules(compiled, &bare, old.as_ref(), &mut errors);
     }
-    if errors.is_empty() {
-        typed(new, bare)
-    } else {
-        Err(errors.into_vec())
-    }
+    if errors.is_empty() { typed(new, bare) } else { Err(errors.into_vec()) }
 }
 
 /// The object with nothing in it but what the schema knows, completed by defaults.
@@ -145,16 +133,12 @@ fn check_rules(compiled: &Compiled, new: &Value, old: Option<&Value>, errors: &m
     };
     // Where the structure is wrong, a rule that cannot be evaluated says nothing more.
     let structural = !errors.is_empty();
-    let failures = failures
-        .into_iter()
-        .filter(|failure| !structural || failure.kind == ErrorKind::ValidationFailure);
+    let failures =
+        failures.into_iter().filter(|failure| !structural || failure.kind == ErrorKind::ValidationFailure);
     let mut failures: Vec<_> = failures.collect();
     // Rules see a list's entries by their place: in a list of other entries than before, theirs compare what does not belong
     // together.
-    let changed: Vec<_> = failures
-        .iter()
-        .map(|failure| format!("{}[", failure.field_path))
-        .collect();
+    let changed: Vec<_> = failures.iter().map(|failure| format!("{}[", failure.field_path)).collect();
     failures.retain(|failure| !changed.iter().any(|list| failure.field_path.starts_with(list)));
     for failure in failures {
         errors.add(&failure.field_path, failure.message);

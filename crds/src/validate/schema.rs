@@ -31,26 +31,10 @@ pub(super) struct Node {
 /// What a value may be.
 #[derive(Debug)]
 pub(super) enum Shape {
-    Object {
-        properties: BTreeMap<String, Node>,
-        required: Vec<String>,
-    },
-    List {
-        items: Box<Node>,
-        min: usize,
-        max: usize,
-        unique: Unique,
-    },
-    Text {
-        min: usize,
-        max: usize,
-        pattern: Option<Regex>,
-        options: Vec<String>,
-    },
-    Integer {
-        min: i64,
-        max: i64,
-    },
+    Object { properties: BTreeMap<String, Node>, required: Vec<String> },
+    List { items: Box<Node>, min: usize, max: usize, unique: Unique },
+    Text { min: usize, max: usize, pattern: Option<Regex>, options: Vec<String> },
+    Integer { min: i64, max: i64 },
     Boolean,
 }
 
@@ -69,17 +53,13 @@ impl Node {
             Some("object") => object(schema, path)?,
             Some("array") => list(schema, path)?,
             Some("string") => text(schema, path)?,
-            Some("integer") => Shape::Integer {
-                min: bound(schema.minimum, i64::MIN),
-                max: bound(schema.maximum, i64::MAX),
-            },
+            Some("integer") => {
+                Shape::Integer { min: bound(schema.minimum, i64::MIN), max: bound(schema.maximum, i64::MAX) }
+            }
             Some("boolean") => Shape::Boolean,
             _ => return Err(SchemaError::Unsupported(path.to_owned())),
         };
-        Ok(Self {
-            default: schema.default.as_ref().map(|default| default.0.clone()),
-            shape,
-        })
+        Ok(Self { default: schema.default.as_ref().map(|default| default.0.clone()), shape })
     }
 }
 
@@ -117,11 +97,7 @@ fn text(schema: &JSONSchemaProps, path: &str) -> Result<Shape, SchemaError> {
     if schema.format.is_some() {
         return Err(SchemaError::Unsupported(path.to_owned()));
     }
-    let options = schema
-        .enum_
-        .iter()
-        .flatten()
-        .filter_map(|option| option.0.as_str().map(str::to_owned));
+    let options = schema.enum_.iter().flatten().filter_map(|option| option.0.as_str().map(str::to_owned));
     Ok(Shape::Text {
         min: size(schema.min_length, 0),
         max: size(schema.max_length, usize::MAX),
@@ -131,16 +107,11 @@ fn text(schema: &JSONSchemaProps, path: &str) -> Result<Shape, SchemaError> {
 }
 
 fn size(bound: Option<i64>, otherwise: usize) -> usize {
-    bound
-        .and_then(|bound| usize::try_from(bound).ok())
-        .unwrap_or(otherwise)
+    bound.and_then(|bound| usize::try_from(bound).ok()).unwrap_or(otherwise)
 }
 
 /// JSON schemas hold bounds as floating-point numbers; ours are below 2^53, where those are exact.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a bound beyond i64 saturates, which is what it means"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "a bound beyond i64 saturates, which is what it means")]
 fn bound(bound: Option<f64>, otherwise: i64) -> i64 {
     bound.map_or(otherwise, |bound| bound as i64)
 }

@@ -16,31 +16,13 @@ pub(super) fn check(node: &Node, value: &Value, path: &str, errors: &mut Errors)
         (Shape::Object { properties, required }, Value::Object(fields)) => {
             return object(properties, required, fields, path, errors);
         }
-        (
-            Shape::List {
-                items,
-                min,
-                max,
-                unique,
-            },
-            Value::Array(entries),
-        ) => {
+        (Shape::List { items, min, max, unique }, Value::Array(entries)) => {
             size("entries", entries.len(), *min, *max, path, errors);
             duplicates(unique, entries, path, errors);
             let kept = entries.iter().take(*max).enumerate();
-            return kept
-                .map(|(i, entry)| check(items, entry, &format!("{path}[{i}]"), errors))
-                .collect();
+            return kept.map(|(i, entry)| check(items, entry, &format!("{path}[{i}]"), errors)).collect();
         }
-        (
-            Shape::Text {
-                min,
-                max,
-                pattern,
-                options,
-            },
-            Value::String(text),
-        ) => {
+        (Shape::Text { min, max, pattern, options }, Value::String(text)) => {
             size("characters", text.chars().count(), *min, *max, path, errors);
             wording(text, *max, pattern.as_ref(), options, path, errors);
         }
@@ -69,15 +51,8 @@ fn object(
     errors: &mut Errors,
 ) -> Value {
     for name in fields.keys().filter(|name| !properties.contains_key(*name)) {
-        let known = properties
-            .keys()
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(", ");
-        errors.add(
-            &format!("{path}.{}", excerpt(name)),
-            format!("is unknown; known are {known}"),
-        );
+        let known = properties.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        errors.add(&format!("{path}.{}", excerpt(name)), format!("is unknown; known are {known}"));
     }
     let mut kept = Map::new();
     for (name, node) in properties {
@@ -113,10 +88,7 @@ fn wording(
     errors: &mut Errors,
 ) {
     if !options.is_empty() && !options.iter().any(|option| option == text) {
-        errors.add(
-            path,
-            format!("is {:?}, must be one of {}", excerpt(text), options.join(", ")),
-        );
+        errors.add(path, format!("is {:?}, must be one of {}", excerpt(text), options.join(", ")));
     }
     // Neither an empty nor an overlong text needs a second complaint, and a pattern's work is bounded with its text.
     let worth_matching = !text.is_empty() && text.len() <= max.saturating_mul(4);
@@ -156,9 +128,6 @@ fn identity<'a>(unique: &Unique, entry: &'a Value) -> Option<Vec<&'a str>> {
     match unique {
         Unique::No => None,
         Unique::Whole => entry.as_str().map(|text| vec![text]),
-        Unique::Keys(keys) => keys
-            .iter()
-            .map(|key| entry.get(key).and_then(Value::as_str))
-            .collect(),
+        Unique::Keys(keys) => keys.iter().map(|key| entry.get(key).and_then(Value::as_str)).collect(),
     }
 }

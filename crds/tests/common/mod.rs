@@ -83,13 +83,7 @@ fn case(base: &Value, row: Row) -> Case {
     } else {
         row.server
     };
-    Case {
-        name: row.name,
-        object,
-        update,
-        errors: row.errors,
-        server,
-    }
+    Case { name: row.name, object, update, errors: row.errors, server }
 }
 
 /// A JSON merge patch, RFC 7396.
@@ -117,10 +111,7 @@ fn expanded(value: &Value, i: usize) -> Value {
     match value {
         Value::Object(fields) => match long(fields) {
             Some(value) => value,
-            None => fields
-                .iter()
-                .map(|(name, value)| (name.clone(), expanded(value, i)))
-                .collect(),
+            None => fields.iter().map(|(name, value)| (name.clone(), expanded(value, i))).collect(),
         },
         Value::Array(items) => items.iter().map(|item| expanded(item, i)).collect(),
         Value::String(text) => text.replace("$i", &i.to_string()).into(),

@@ -39,9 +39,7 @@ fn naive_place(actual: &[u8], expected: &[u8]) -> Option<(usize, usize)> {
 }
 
 fn place(result: Result<(), Difference>) -> Option<(usize, usize)> {
-    result
-        .err()
-        .map(|difference| (difference.line, difference.column))
+    result.err().map(|difference| (difference.line, difference.column))
 }
 
 fn difference(mode: Comparison, actual: &[u8], expected: &[u8]) -> (usize, usize, DifferenceKind) {
@@ -77,16 +75,8 @@ fn lines_ignores_what_ends_a_line_or_the_text() {
         (b"\0\xff \n", b"\0\xff"),
     ];
     for (actual, expected) in same {
-        assert_eq!(
-            compare(Lines, actual, expected),
-            Ok(()),
-            "{actual:?} {expected:?}"
-        );
-        assert_eq!(
-            compare(Lines, expected, actual),
-            Ok(()),
-            "{expected:?} {actual:?}"
-        );
+        assert_eq!(compare(Lines, actual, expected), Ok(()), "{actual:?} {expected:?}");
+        assert_eq!(compare(Lines, expected, actual), Ok(()), "{expected:?} {actual:?}");
     }
 }
 
@@ -110,11 +100,7 @@ fn lines_says_where_and_how_texts_differ() {
         (b"x", b"\n \n", (1, 1, ExtraLine)),
     ];
     for (actual, expected, where_and_how) in differ {
-        assert_eq!(
-            difference(Lines, actual, expected),
-            where_and_how,
-            "{actual:?} {expected:?}"
-        );
+        assert_eq!(difference(Lines, actual, expected), where_and_how, "{actual:?} {expected:?}");
     }
 }
 
@@ -130,21 +116,14 @@ fn exact_says_where_and_how_texts_differ() {
         (b"1\n2 \n", b"1\n2\n", (2, 2, Content)),
     ];
     for (actual, expected, where_and_how) in differ {
-        assert_eq!(
-            difference(Exact, actual, expected),
-            where_and_how,
-            "{actual:?} {expected:?}"
-        );
+        assert_eq!(difference(Exact, actual, expected), where_and_how, "{actual:?} {expected:?}");
     }
 }
 
 #[test]
 fn messages_are_for_people_and_hold_no_data() {
     let message = |actual: &[u8], expected: &[u8]| compare(Lines, actual, expected).unwrap_err().to_string();
-    assert_eq!(
-        message(b"1\n2\nabcdefX", b"1\n2\nabcdefY"),
-        "line 3, byte 7 differs"
-    );
+    assert_eq!(message(b"1\n2\nabcdefX", b"1\n2\nabcdefY"), "line 3, byte 7 differs");
     assert_eq!(message(b"QQ", b"QQZZ"), "line 1 ends too early, at byte 3");
     assert_eq!(message(b"QQZZ", b"QQ"), "line 1 is too long, from byte 3");
     assert_eq!(message(b"Q\nQ\nQ\n", b"Q\nQ\nQ\nZ"), "line 4 is missing");
@@ -177,11 +156,7 @@ fn all_pairs_of_small_texts_agree_with_the_reference() {
     for actual in &texts {
         for expected in &texts {
             let found = compare(Lines, actual, expected);
-            assert_eq!(
-                place(found),
-                naive_place(actual, expected),
-                "{actual:?} {expected:?}"
-            );
+            assert_eq!(place(found), naive_place(actual, expected), "{actual:?} {expected:?}");
             assert_eq!(
                 compare(Exact, actual, expected).is_ok(),
                 actual == expected,

@@ -8,11 +8,7 @@ use super::*;
 use Verdict::{Accepted, InternalError, JudgeError, RuntimeError, Skipped, TimeLimitExceeded, WrongAnswer};
 
 fn result(verdict: Verdict) -> TestResult {
-    TestResult {
-        verdict,
-        time: Duration::from_millis(10),
-        memory_bytes: 1024,
-    }
+    TestResult { verdict, time: Duration::from_millis(10), memory_bytes: 1024 }
 }
 
 fn fold_of(verdicts: &[Verdict]) -> Fold {
@@ -39,12 +35,8 @@ fn reference(results: &[TestResult]) -> Summary {
         verdict: Some(verdict),
         passed,
         total: results.len(),
-        time: results
-            .iter()
-            .fold(Duration::ZERO, |most, result| most.max(result.time)),
-        memory_bytes: results
-            .iter()
-            .fold(0, |most, result| most.max(result.memory_bytes)),
+        time: results.iter().fold(Duration::ZERO, |most, result| most.max(result.time)),
+        memory_bytes: results.iter().fold(0, |most, result| most.max(result.memory_bytes)),
         score_milli: percent,
     }
 }
@@ -112,14 +104,7 @@ fn nothing_is_decided_at_first() {
     let time = Duration::ZERO;
     assert_eq!(
         summary,
-        Summary {
-            verdict: None,
-            passed: 0,
-            total: 3,
-            time,
-            memory_bytes: 0,
-            score_milli: 0
-        }
+        Summary { verdict: None, passed: 0, total: 3, time, memory_bytes: 0, score_milli: 0 }
     );
     assert!(!Fold::new(3).unwrap().is_complete());
 }
@@ -154,26 +139,14 @@ fn the_first_failure_decides_before_the_rest_is_in() {
 
 #[test]
 fn faults_decide_in_order_like_failures() {
-    assert_eq!(
-        fold_of(&[Accepted, JudgeError, WrongAnswer]).decided(),
-        Some(JudgeError)
-    );
-    assert_eq!(
-        fold_of(&[WrongAnswer, InternalError]).decided(),
-        Some(WrongAnswer)
-    );
+    assert_eq!(fold_of(&[Accepted, JudgeError, WrongAnswer]).decided(), Some(JudgeError));
+    assert_eq!(fold_of(&[WrongAnswer, InternalError]).decided(), Some(WrongAnswer));
 }
 
 #[test]
 fn skipped_tests_follow_a_failure_or_are_a_fault_of_the_platform() {
-    assert_eq!(
-        fold_of(&[Accepted, WrongAnswer, Skipped, Skipped]).decided(),
-        Some(WrongAnswer)
-    );
-    assert_eq!(
-        fold_of(&[Accepted, Skipped, WrongAnswer]).decided(),
-        Some(InternalError)
-    );
+    assert_eq!(fold_of(&[Accepted, WrongAnswer, Skipped, Skipped]).decided(), Some(WrongAnswer));
+    assert_eq!(fold_of(&[Accepted, Skipped, WrongAnswer]).decided(), Some(InternalError));
     assert_eq!(fold_of(&[Accepted, Skipped]).decided(), Some(InternalError));
     assert_eq!(fold_of(&[Skipped]).decided(), Some(InternalError));
     assert_eq!(fold_of(&[Accepted, Skipped]).summary().passed, 1);
@@ -181,14 +154,8 @@ fn skipped_tests_follow_a_failure_or_are_a_fault_of_the_platform() {
 
 #[test]
 fn the_score_is_rounded_down() {
-    assert_eq!(
-        fold_of(&[Accepted, WrongAnswer, Skipped]).summary().score_milli,
-        33_333
-    );
-    assert_eq!(
-        fold_of(&[Accepted, Accepted, WrongAnswer]).summary().score_milli,
-        66_666
-    );
+    assert_eq!(fold_of(&[Accepted, WrongAnswer, Skipped]).summary().score_milli, 33_333);
+    assert_eq!(fold_of(&[Accepted, Accepted, WrongAnswer]).summary().score_milli, 66_666);
     assert_eq!(fold_of(&[Accepted; 3]).summary().score_milli, 100_000);
 }
 
@@ -211,14 +178,8 @@ fn what_is_no_result_of_a_test_is_refused_and_changes_nothing() {
 
 #[test]
 fn errors_say_what_is_wrong() {
-    assert_eq!(
-        FoldError::OutOfRange { index: 7, total: 2 }.to_string(),
-        "no test has index 7: there are 2"
-    );
-    let error = FoldError::NotOfATest {
-        index: 1,
-        verdict: Verdict::CompilationError,
-    };
+    assert_eq!(FoldError::OutOfRange { index: 7, total: 2 }.to_string(), "no test has index 7: there are 2");
+    let error = FoldError::NotOfATest { index: 1, verdict: Verdict::CompilationError };
     assert_eq!(error.to_string(), "test 1 cannot have verdict CompilationError");
 }
 

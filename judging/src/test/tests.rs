@@ -35,107 +35,54 @@ fn a_right_answer_is_accepted_without_words() {
 
 #[test]
 fn a_wrong_answer_says_where() {
-    let evidence = Evidence {
-        output: b"43\n",
-        ..good()
-    };
+    let evidence = Evidence { output: b"43\n", ..good() };
     assert_judged(&evidence, Verdict::WrongAnswer, "line 1, byte 2 differs");
-    let evidence = Evidence {
-        output: b"",
-        ..good()
-    };
+    let evidence = Evidence { output: b"", ..good() };
     assert_judged(&evidence, Verdict::WrongAnswer, "line 1 is missing");
 }
 
 #[test]
 fn the_asked_comparison_decides() {
-    let evidence = Evidence {
-        output: b"42  \n",
-        ..good()
-    };
-    assert_eq!(
-        judge(&evidence, Comparison::Lines, ANSWER).verdict,
-        Verdict::Accepted
-    );
-    assert_eq!(
-        judge(&evidence, Comparison::Exact, ANSWER).verdict,
-        Verdict::WrongAnswer
-    );
+    let evidence = Evidence { output: b"42  \n", ..good() };
+    assert_eq!(judge(&evidence, Comparison::Lines, ANSWER).verdict, Verdict::Accepted);
+    assert_eq!(judge(&evidence, Comparison::Exact, ANSWER).verdict, Verdict::WrongAnswer);
 }
 
 #[test]
 fn cpu_over_its_limit_is_a_matter_of_time() {
     let cpu = Duration::from_millis(1020);
-    let evidence = Evidence {
-        exceeded: Some(Limit::Cpu),
-        cpu,
-        exit: Exit::Signal(9),
-        ..good()
-    };
-    assert_judged(
-        &evidence,
-        Verdict::TimeLimitExceeded,
-        "used 1.02 s of CPU, limit 1.00 s",
-    );
+    let evidence = Evidence { exceeded: Some(Limit::Cpu), cpu, exit: Exit::Signal(9), ..good() };
+    assert_judged(&evidence, Verdict::TimeLimitExceeded, "used 1.02 s of CPU, limit 1.00 s");
 }
 
 #[test]
 fn cpu_over_its_limit_counts_though_no_one_noticed() {
     let limit = good().clocks.cpu;
     assert_judged(&Evidence { cpu: limit, ..good() }, Verdict::Accepted, "");
-    let evidence = Evidence {
-        cpu: limit + Duration::from_millis(1),
-        ..good()
-    };
-    assert_judged(
-        &evidence,
-        Verdict::TimeLimitExceeded,
-        "used 1.001 s of CPU, limit 1.000 s",
-    );
-    let evidence = Evidence {
-        exit: Exit::Signal(11),
-        ..evidence
-    };
+    let evidence = Evidence { cpu: limit + Duration::from_millis(1), ..good() };
+    assert_judged(&evidence, Verdict::TimeLimitExceeded, "used 1.001 s of CPU, limit 1.000 s");
+    let evidence = Evidence { exit: Exit::Signal(11), ..evidence };
     assert_eq!(judged(&evidence).0, Verdict::TimeLimitExceeded);
-    let evidence = Evidence {
-        exceeded: Some(Limit::Memory),
-        ..evidence
-    };
+    let evidence = Evidence { exceeded: Some(Limit::Memory), ..evidence };
     assert_eq!(judged(&evidence).0, Verdict::MemoryLimitExceeded);
 }
 
 #[test]
 fn equal_times_are_told_apart_as_far_as_they_can() {
-    let evidence = Evidence {
-        exceeded: Some(Limit::Cpu),
-        cpu: good().clocks.cpu,
-        ..good()
-    };
-    assert_judged(
-        &evidence,
-        Verdict::TimeLimitExceeded,
-        "used 1.00 s of CPU, limit 1.00 s",
-    );
+    let evidence = Evidence { exceeded: Some(Limit::Cpu), cpu: good().clocks.cpu, ..good() };
+    assert_judged(&evidence, Verdict::TimeLimitExceeded, "used 1.00 s of CPU, limit 1.00 s");
 }
 
 #[test]
 fn the_wall_clock_asks_what_the_program_did() {
-    let waited = Evidence {
-        exceeded: Some(Limit::Wall),
-        exit: Exit::Signal(9),
-        ..good()
-    };
+    let waited = Evidence { exceeded: Some(Limit::Wall), exit: Exit::Signal(9), ..good() };
     assert_judged(
         &waited,
         Verdict::IdlenessLimitExceeded,
         "not finished after 3.00 s by the wall clock, used 0.04 s of CPU",
     );
     let clocks = Clocks::new(Duration::from_secs(10), Some(Duration::from_secs(3)));
-    let busy = Evidence {
-        cpu: Duration::from_millis(1500),
-        clocks,
-        ..waited
-    };
+    let busy = Evidence { cpu: Duration::from_millis(1500), clocks, ..waited };
     assert_judged(
         &busy,
         Verdict::TimeLimitExceeded,
@@ -145,21 +92,9 @@ fn the_wall_clock_asks_what_the_program_did() {
 
 #[test]
 fn memory_and_output_have_their_own_verdicts() {
-    let evidence = Evidence {
-        exceeded: Some(Limit::Memory),
-        exit: Exit::Signal(9),
-        ..good()
-    };
-    assert_judged(
-        &evidence,
-        Verdict::MemoryLimitExceeded,
-        "used more memory than allowed",
-    );
-    let evidence = Evidence {
-        exceeded: Some(Limit::Output),
-        exit: Exit::Signal(25),
-        ..good()
-    };
+    let evidence = Evidence { exceeded: Some(Limit::Memory), exit: Exit::Signal(9), ..good() };
+    assert_judged(&evidence, Verdict::MemoryLimitExceeded, "used more memory than allowed");
+    let evidence = Evidence { exceeded: Some(Limit::Output), exit: Exit::Signal(25), ..good() };
     assert_judged(&evidence, Verdict::OutputLimitExceeded, "wrote more than allowed");
 }
 
@@ -187,42 +122,24 @@ fn a_crash_after_the_right_output_is_a_crash() {
 
 #[test]
 fn a_crash_comes_before_truncated_output() {
-    let evidence = Evidence {
-        exit: Exit::Code(1),
-        output_truncated: true,
-        ..good()
-    };
+    let evidence = Evidence { exit: Exit::Code(1), output_truncated: true, ..good() };
     assert_judged(&evidence, Verdict::RuntimeError, "exit code 1");
 }
 
 #[test]
 fn truncated_output_is_never_compared() {
     for output in [ANSWER, b"", b"wrong"] {
-        let evidence = Evidence {
-            output,
-            output_truncated: true,
-            ..good()
-        };
+        let evidence = Evidence { output, output_truncated: true, ..good() };
         assert_judged(&evidence, Verdict::OutputLimitExceeded, "wrote more than allowed");
     }
 }
 
 fn exits() -> impl Strategy<Value = Exit> {
-    prop_oneof![
-        Just(Exit::Code(0)),
-        any::<i32>().prop_map(Exit::Code),
-        any::<i32>().prop_map(Exit::Signal)
-    ]
+    prop_oneof![Just(Exit::Code(0)), any::<i32>().prop_map(Exit::Code), any::<i32>().prop_map(Exit::Signal)]
 }
 
 fn limits() -> impl Strategy<Value = Option<Limit>> {
-    select(vec![
-        None,
-        Some(Limit::Cpu),
-        Some(Limit::Wall),
-        Some(Limit::Memory),
-        Some(Limit::Output),
-    ])
+    select(vec![None, Some(Limit::Cpu), Some(Limit::Wall), Some(Limit::Memory), Some(Limit::Output)])
 }
 
 proptest! {

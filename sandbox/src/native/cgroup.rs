@@ -40,7 +40,11 @@ impl Controllers {
     /// A fresh group with its limits set. `processes` includes the box's init.
     pub(super) fn create(&self, memory: u64, processes: u32) -> io::Result<Group> {
         let name = self.next.fetch_add(1, Ordering::Relaxed).to_string();
-        let group = Group { memory: self.memory.join(&name), cpuacct: self.cpuacct.join(&name), pids: self.pids.join(&name) };
+        let group = Group {
+            memory: self.memory.join(&name),
+            cpuacct: self.cpuacct.join(&name),
+            pids: self.pids.join(&name),
+        };
         for folder in group.folders() {
             fs::create_dir(folder)?;
         }
@@ -69,9 +73,13 @@ fn sweep(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let Some(pid) = name.to_str().and_then(|n| n.strip_prefix(PREFIX)) else { continue };
+        let Some(pid) = name.to_str().and_then(|n| n.strip_prefix(PREFIX)) else {
+            continue;
+        };
         if pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists() {
-            for group in fs::read_dir(entry.path()).into_iter().flatten().flatten().filter(|g| g.path().is_dir()) {
+            for group in
+                fs::read_dir(entry.path()).into_iter().flatten().flatten().filter(|g| g.path().is_dir())
+            {
                 fs::remove_dir(group.path()).ok();
             }
             fs::remove_dir(entry.path()).ok();

@@ -35,7 +35,13 @@ impl Message {
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let word = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
         let cpu = u64::from_ne_bytes(bytes.get(16..24)?.try_into().ok()?);
-        Some(Self { kind: word(0)?, index: word(4)?, value: word(8)?.cast_signed(), resident_kib: word(12)?, cpu })
+        Some(Self {
+            kind: word(0)?,
+            index: word(4)?,
+            value: word(8)?.cast_signed(),
+            resident_kib: word(12)?,
+            cpu,
+        })
     }
 }
 
@@ -85,7 +91,12 @@ unsafe fn init(launch: &mut Launch<'_>) -> ! {
         forget_environment();
         for (index, planned) in launch.steps.iter().enumerate() {
             if perform(&planned.step) != 0 && !planned.optional {
-                send(Message { kind: Message::FAILED, index: u32::try_from(index).unwrap_or(u32::MAX), value: errno(), ..Message::default() });
+                send(Message {
+                    kind: Message::FAILED,
+                    index: u32::try_from(index).unwrap_or(u32::MAX),
+                    value: errno(),
+                    ..Message::default()
+                });
                 libc::_exit(1);
             }
         }
@@ -240,7 +251,8 @@ unsafe fn write_existing(path: &CStr, data: &[u8]) -> c_int {
 
 unsafe fn write_file(path: &CStr, data: &[u8], mode: u32) -> c_int {
     unsafe {
-        let fd = libc::open(path.as_ptr(), libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY | libc::O_CLOEXEC, mode);
+        let fd =
+            libc::open(path.as_ptr(), libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY | libc::O_CLOEXEC, mode);
         if fd < 0 {
             return -1;
         }
@@ -291,7 +303,8 @@ unsafe fn send(message: Message) {
 
 unsafe fn send_with(message: &Message, fds: &[RawFd]) {
     unsafe {
-        let mut part = libc::iovec { iov_base: std::ptr::from_ref(message).cast_mut().cast(), iov_len: Message::SIZE };
+        let mut part =
+            libc::iovec { iov_base: std::ptr::from_ref(message).cast_mut().cast(), iov_len: Message::SIZE };
         let mut space = [0u64; 8];
         let mut header: libc::msghdr = std::mem::zeroed();
         header.msg_iov = &raw mut part;

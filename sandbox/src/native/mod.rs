@@ -167,7 +167,16 @@ impl Engine for NativeEngine {
         };
         let seen = running.watch(&request.command.program(), cancel)?;
         let supervise::Seen { exit, exceeded, cpu, wall, memory, stdout, stderr } = seen;
-        Ok(Outcome { exit, exceeded, cpu, wall, memory, stdout, stderr, leftovers: Leftovers::new(ready.work) })
+        Ok(Outcome {
+            exit,
+            exceeded,
+            cpu,
+            wall,
+            memory,
+            stdout,
+            stderr,
+            leftovers: Leftovers::new(ready.work),
+        })
     }
 
     fn describe(&self) -> String {
@@ -183,7 +192,12 @@ struct ParentEnds {
 
 impl NativeEngine {
     /// Forks init and lets it go once it is mapped and grouped.
-    fn start(&self, request: &Request, script: &[Planned], group: Option<&Group>) -> Result<(Init, ParentEnds), Error> {
+    fn start(
+        &self,
+        request: &Request,
+        script: &[Planned],
+        group: Option<&Group>,
+    ) -> Result<(Init, ParentEnds), Error> {
         let plumbing = Error::supervise("making pipes");
         let stdin = input(&request.stdin).map_err(&plumbing)?;
         let (stdout, program_stdout) = output_pipe().map_err(&plumbing)?;
@@ -233,7 +247,8 @@ struct Ready {
 fn await_ready(control: &OwnedFd, script: &[Planned], cancel: &Cancel) -> Result<Ready, Error> {
     let start = Instant::now();
     while start.elapsed() < SETUP {
-        let mut fds = [PollFd::new(control, PollFlags::IN), PollFd::from_borrowed_fd(cancel.fd(), PollFlags::IN)];
+        let mut fds =
+            [PollFd::new(control, PollFlags::IN), PollFd::from_borrowed_fd(cancel.fd(), PollFlags::IN)];
         supervise::wait(&mut fds, SETUP)?;
         if !fds[1].revents().is_empty() {
             return Err(Error::Cancelled);
@@ -264,10 +279,15 @@ fn read_ready(control: &OwnedFd, script: &[Planned]) -> Result<Ready, Error> {
             Ok(Ready { cpu: Duration::from_micros(cpu), floor, work: fds.next(), proc: fds.next() })
         }
         Some(Message { kind: Message::FAILED, index, value, .. }) => Err(Error::Setup {
-            step: script.get(index as usize).map_or_else(|| "an unknown step".to_owned(), |p| p.step.to_string()),
+            step: script
+                .get(index as usize)
+                .map_or_else(|| "an unknown step".to_owned(), |p| p.step.to_string()),
             source: io::Error::from_raw_os_error(value),
         }),
-        _ => Err(Error::Supervise { doing: "waiting for init", source: io::Error::other("it died without a word") }),
+        _ => Err(Error::Supervise {
+            doing: "waiting for init",
+            source: io::Error::other("it died without a word"),
+        }),
     }
 }
 
@@ -275,7 +295,8 @@ fn read_ready(control: &OwnedFd, script: &[Planned]) -> Result<Ready, Error> {
 fn input(data: &[u8]) -> io::Result<OwnedFd> {
     use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
     use std::io::{Seek, Write};
-    let mut file = std::fs::File::from(memfd_create("stdin", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
+    let mut file =
+        std::fs::File::from(memfd_create("stdin", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
     file.write_all(data)?;
     file.rewind()?;
     fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;

@@ -99,7 +99,9 @@ impl Table {
     pub(super) fn proportional(&self) -> Option<u64> {
         let mut sum = 0;
         for stat in self.stats(MAX_PROCESSES).ok()?.iter().filter(|stat| stat.pid != self.init) {
-            let Some(text) = self.read(stat.pid, "smaps_rollup") else { continue };
+            let Some(text) = self.read(stat.pid, "smaps_rollup") else {
+                continue;
+            };
             let line = text.lines().find_map(|l| l.strip_prefix("Pss:"))?;
             sum += line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024;
         }

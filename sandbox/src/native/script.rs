@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use libc::{
-    MS_BIND, MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC, MS_RELATIME, MS_REMOUNT,
+    MS_BIND, MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC, MS_RELATIME,
+    MS_REMOUNT,
 };
 
 use super::view::Entry;
@@ -28,7 +29,10 @@ const ROOT_SLACK: u64 = 1 << 20;
 pub(super) enum Step {
     /// Map this process' own user and group to the box's. A process that isn't root may map those alone, and under
     /// gVisor none but the process itself may.
-    MapIds { uid: CString, gid: CString },
+    MapIds {
+        uid: CString,
+        gid: CString,
+    },
     /// Become the box's user, which root has mapped from outside.
     TakeIds,
     /// New namespaces for this process.
@@ -37,9 +41,23 @@ pub(super) enum Step {
     Detach,
     HostName(CString),
     Folder(CString),
-    File { path: CString, data: Arc<[u8]>, mode: u32 },
-    Symlink { path: CString, target: CString },
-    Mount { source: CString, target: CString, kind: CString, flags: c_ulong, data: CString, or_data: Option<CString> },
+    File {
+        path: CString,
+        data: Arc<[u8]>,
+        mode: u32,
+    },
+    Symlink {
+        path: CString,
+        target: CString,
+    },
+    Mount {
+        source: CString,
+        target: CString,
+        kind: CString,
+        flags: c_ulong,
+        data: CString,
+        or_data: Option<CString>,
+    },
     /// Makes the folder the root and drops the old one.
     Pivot(CString),
     Enter(CString),
@@ -74,7 +92,9 @@ pub(super) struct BoundEntry {
 impl BoundEntry {
     /// Looks up the flags of the mount that `entry` comes from.
     pub(super) fn look_up(entry: Entry, toolchain: &Path) -> std::io::Result<Self> {
-        let Entry::Bind { path, .. } = &entry else { return Ok(Self { entry, kept_flags: 0 }) };
+        let Entry::Bind { path, .. } = &entry else {
+            return Ok(Self { entry, kept_flags: 0 });
+        };
         let flags = rustix::fs::statvfs(inside(toolchain, path))?.f_flag;
         let pairs = [
             (rustix::fs::StatVfsMountFlags::NOSUID, MS_NOSUID),
@@ -84,7 +104,8 @@ impl BoundEntry {
             (rustix::fs::StatVfsMountFlags::NODIRATIME, MS_NODIRATIME),
             (rustix::fs::StatVfsMountFlags::RELATIME, MS_RELATIME),
         ];
-        let kept_flags = pairs.iter().filter(|(vfs, _)| flags.contains(*vfs)).fold(0, |all, (_, ms)| all | ms);
+        let kept_flags =
+            pairs.iter().filter(|(vfs, _)| flags.contains(*vfs)).fold(0, |all, (_, ms)| all | ms);
         Ok(Self { entry, kept_flags })
     }
 }
@@ -178,7 +199,8 @@ impl Script<'_> {
 
     fn mount(&mut self, source: &CString, target: &CString, flags: c_ulong) {
         let (kind, data) = (c_string(""), c_string(""));
-        let step = Step::Mount { source: source.clone(), target: target.clone(), kind, flags, data, or_data: None };
+        let step =
+            Step::Mount { source: source.clone(), target: target.clone(), kind, flags, data, or_data: None };
         self.push(step);
     }
 
@@ -211,9 +233,15 @@ impl Script<'_> {
     fn work(&mut self, request: &Request) {
         self.push(Step::Folder(self.at(WORK_DIR)));
         if request.limits.disk > 0 {
-            self.tmpfs(WORK_DIR, request.limits.disk, (request.limits.disk >> 12).clamp(64, 65_536) as usize, MS_NODEV);
+            self.tmpfs(
+                WORK_DIR,
+                request.limits.disk,
+                (request.limits.disk >> 12).clamp(64, 65_536) as usize,
+                MS_NODEV,
+            );
         }
-        let mut folders: Vec<&Path> = request.files.iter().flat_map(|f| Path::new(&f.path).ancestors().skip(1)).collect();
+        let mut folders: Vec<&Path> =
+            request.files.iter().flat_map(|f| Path::new(&f.path).ancestors().skip(1)).collect();
         folders.sort_unstable();
         folders.dedup();
         for folder in folders.into_iter().filter(|f| !f.as_os_str().is_empty()) {
@@ -246,7 +274,12 @@ impl fmt::Display for Step {
             Self::File { path, .. } => write!(f, "writing {}", path.to_string_lossy()),
             Self::Symlink { path, .. } => write!(f, "linking {}", path.to_string_lossy()),
             Self::Mount { source, target, flags, .. } => {
-                write!(f, "mounting {} on {} ({flags:#x})", source.to_string_lossy(), target.to_string_lossy())
+                write!(
+                    f,
+                    "mounting {} on {} ({flags:#x})",
+                    source.to_string_lossy(),
+                    target.to_string_lossy()
+                )
             }
             Self::Pivot(path) => write!(f, "making {} the root", path.to_string_lossy()),
             Self::Enter(path) => write!(f, "entering {}", path.to_string_lossy()),
@@ -279,4 +312,90 @@ fn c_string(text: &str) -> CString {
 /// Paths come from the kernel or from checked requests and hold no NUL; one that did would name nothing.
 fn c_bytes(bytes: &[u8]) -> CString {
     CString::new(bytes).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::{BoxFile, Command, Limits};
+    use std::time::Duration;
+
+    fn request(disk: u64) -> Request {
+        let limits = Limits {
+            cpu: Duration::from_secs(1),
+            wall: Duration::from_secs(1),
+            memory: 1 << 20,
+            output: 1,
+            processes: 1,
+            open_files: 1,
+            stack: 1,
+            disk,
+            reserves_address_space: false,
+        };
+        let file = BoxFile::new("classes/p/Main.class", Arc::from(*b"x"), false).unwrap();
+        Request::new(Command::new(&["/bin/true"], &[]).unwrap(), vec![file], limits).unwrap()
+    }
+
+    fn script(disk: u64, ids: Option<(u32, u32)>) -> Vec<Planned> {
+        let bind = |path: &str, recursive| Entry::Bind { path: PathBuf::from(path), folder: true, recursive };
+        let entries =
+            [bind("/usr", false), bind("/etc", true), Entry::Mask { path: "/etc/k".into(), folder: false }];
+        let view = entries.map(|entry| BoundEntry { entry, kept_flags: MS_NOEXEC });
+        let site = Site { toolchain: Path::new("/image"), view: &view, staging: Path::new("/tmp"), ids };
+        super::write(&site, &request(disk))
+    }
+
+    fn words(script: &[Planned]) -> Vec<String> {
+        script.iter().map(|planned| planned.step.to_string()).collect()
+    }
+
+    #[test]
+    fn whatever_is_shown_is_made_read_only_next_and_keeps_its_flags() {
+        let script = script(0, None);
+        let from_image = |p: &Planned| matches!(&p.step, Step::Mount { source, .. } if source.as_bytes().starts_with(b"/image/"));
+        let shown: Vec<usize> = (0..script.len()).filter(|n| from_image(&script[*n])).collect();
+        assert_eq!(shown.len(), 2);
+        for at in shown {
+            let Step::Mount { target, .. } = &script[at].step else { unreachable!() };
+            let Step::Mount { target: locked, flags, .. } = &script[at + 1].step else {
+                panic!("no remount")
+            };
+            let wanted = MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+            assert_eq!((target, *flags), (locked, wanted));
+        }
+    }
+
+    #[test]
+    fn the_root_is_closed_after_everything_is_in_place() {
+        let words = words(&script(0, None));
+        let end = &words[words.len() - 3..];
+        assert_eq!(end[0], "making /tmp the root");
+        assert!(end[1].starts_with("mounting / on /"), "{end:?}");
+        assert_eq!(end[2], "entering /box");
+        assert!(words.contains(&"writing /tmp/box/classes/p/Main.class".to_owned()));
+        assert!(words.contains(&"making folder /tmp/box/classes/p".to_owned()));
+    }
+
+    #[test]
+    fn only_a_box_with_a_disk_has_a_place_to_write() {
+        let tmpfs = |disk| words(&script(disk, None)).iter().filter(|w| w.contains("on /tmp/box ")).count();
+        assert_eq!((tmpfs(0), tmpfs(1 << 20)), (0, 1));
+        assert!(words(&script(1 << 20, None)).contains(&"linking /tmp/tmp".to_owned()));
+    }
+
+    #[test]
+    fn root_takes_an_id_and_others_map_their_own() {
+        assert!(matches!(script(0, None)[0].step, Step::TakeIds));
+        let Step::MapIds { uid, gid } = &script(0, Some((5, 6)))[0].step else { panic!("no map") };
+        assert_eq!((uid.to_bytes(), gid.to_bytes()), (&b"1000 5 1"[..], &b"1000 6 1"[..]));
+    }
+
+    #[test]
+    fn a_box_goes_without_proc_and_cgroup_namespace_alone() {
+        let script = script(0, None);
+        let optional: Vec<String> =
+            script.iter().filter(|p| p.optional).map(|p| p.step.to_string()).collect();
+        assert_eq!(optional.len(), 2, "{optional:?}");
+        assert!(optional[0].starts_with("making namespaces") && optional[1].starts_with("mounting proc"));
+    }
 }

@@ -30,7 +30,11 @@ const CHUNK: usize = 64 * 1024;
 pub(super) enum Meter {
     Cgroup(Group),
     /// `counts_tasks` where no kernel limit bounds the processes of this box alone.
-    Procfs { table: Table, units: Units, counts_tasks: bool },
+    Procfs {
+        table: Table,
+        units: Units,
+        counts_tasks: bool,
+    },
 }
 
 /// A box that stands and whose program is about to run.
@@ -89,7 +93,9 @@ impl Running<'_> {
             match self.wait_for_news(start, cancel, chunk)? {
                 News::Ended(status) => return Ok(End::Program(status)),
                 News::InitDied => return Ok(End::Init),
-                News::ExecFailed(source) => return Err(Error::Exec { program: program.to_owned(), source }),
+                News::ExecFailed(source) => {
+                    return Err(Error::Exec { program: program.to_owned(), source });
+                }
                 News::Cancelled => return Err(Error::Cancelled),
                 News::Nothing => {}
             }
@@ -124,9 +130,13 @@ impl Running<'_> {
     }
 
     fn wait_for_news(&mut self, start: Instant, cancel: &Cancel, chunk: &mut [u8]) -> Result<News, Error> {
-        let timeout = self.tick().min(self.limits.wall.saturating_sub(start.elapsed())).max(SHORTEST_TICK / 4);
+        let timeout =
+            self.tick().min(self.limits.wall.saturating_sub(start.elapsed())).max(SHORTEST_TICK / 4);
         let ready = {
-            let mut fds = vec![PollFd::new(&self.control, PollFlags::IN), PollFd::from_borrowed_fd(cancel.fd(), PollFlags::IN)];
+            let mut fds = vec![
+                PollFd::new(&self.control, PollFlags::IN),
+                PollFd::from_borrowed_fd(cancel.fd(), PollFlags::IN),
+            ];
             let streams = [&self.stdout, &self.stderr];
             fds.extend(streams.iter().filter_map(|s| s.fd.as_ref()).map(|fd| PollFd::new(fd, PollFlags::IN)));
             wait(&mut fds, timeout)?;
@@ -202,7 +212,8 @@ impl Running<'_> {
     }
 
     fn report(self, end: End, wall: Duration, most: Most, reaped: Reaped) -> Result<Seen, Error> {
-        let (cpu, memory, out_of_memory) = self.totals(most, reaped).map_err(Error::supervise("measuring the end"))?;
+        let (cpu, memory, out_of_memory) =
+            self.totals(most, reaped).map_err(Error::supervise("measuring the end"))?;
         let late = [
             (out_of_memory, Limit::Memory),
             (cpu.value > self.limits.cpu, Limit::Cpu),
@@ -229,9 +240,14 @@ impl Running<'_> {
                 let bounds = group.peak()?;
                 let method = Method::CgroupV1;
                 // Page cache may stand in the way of a figure; the largest process and the bounds pin it down.
-                let memory = reaped.max_resident.clamp(bounds.without_cache.min(bounds.charged), bounds.charged);
+                let memory =
+                    reaped.max_resident.clamp(bounds.without_cache.min(bounds.charged), bounds.charged);
                 let cpu = group.cpu()?.saturating_sub(self.setup_cpu);
-                Ok((Measured { value: cpu, method }, Measured { value: memory, method }, group.out_of_memory()?))
+                Ok((
+                    Measured { value: cpu, method },
+                    Measured { value: memory, method },
+                    group.out_of_memory()?,
+                ))
             }
             Meter::Procfs { .. } => {
                 let method = Method::Supervised;
@@ -275,12 +291,17 @@ struct Look {
 }
 
 fn exit_of(status: i32) -> Exit {
-    if libc::WIFSIGNALED(status) { Exit::Signal(libc::WTERMSIG(status)) } else { Exit::Code(libc::WEXITSTATUS(status)) }
+    if libc::WIFSIGNALED(status) {
+        Exit::Signal(libc::WTERMSIG(status))
+    } else {
+        Exit::Code(libc::WEXITSTATUS(status))
+    }
 }
 
 /// Waits for news on any of `fds`, or for `timeout`.
 pub(super) fn wait(fds: &mut [PollFd<'_>], timeout: Duration) -> Result<(), Error> {
-    let timeout = Timespec { tv_sec: timeout.as_secs().cast_signed(), tv_nsec: timeout.subsec_nanos().into() };
+    let timeout =
+        Timespec { tv_sec: timeout.as_secs().cast_signed(), tv_nsec: timeout.subsec_nanos().into() };
     match poll(fds, Some(&timeout)) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(errno) => Err(Error::supervise("waiting for the box")(errno)),

@@ -32,7 +32,8 @@ impl Surroundings {
 
 fn is_gvisor() -> bool {
     Path::new("/proc/sentry-meminfo").exists()
-        || fs::read_to_string("/proc/version").is_ok_and(|v| v.starts_with("Linux version 4.4.0 #1 SMP Sun Jan 10 15:06:54"))
+        || fs::read_to_string("/proc/version")
+            .is_ok_and(|v| v.starts_with("Linux version 4.4.0 #1 SMP Sun Jan 10 15:06:54"))
 }
 
 impl fmt::Display for Surroundings {

@@ -5,8 +5,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Never part of a toolchain: kernel interfaces, run-time state, scratch space people's homes, boot files and other disks.
-pub(super) const DEFAULT_HIDDEN: &[&str] =
-    &["/proc", "/sys", "/dev", "/run", "/var/run", "/tmp", "/var/tmp", "/home", "/root", "/boot", "/media", "/mnt", "/srv", "/lost+found",
+pub(super) const DEFAULT_HIDDEN: &[&str] = &[
+    "/proc",
+    "/sys",
+    "/dev",
+    "/run",
+    "/var/run",
+    "/tmp",
+    "/var/tmp",
+    "/home",
+    "/root",
+    "/boot",
+    "/media",
+    "/mnt",
+    "/srv",
+    "/lost+found",
 ];
 
 /// Most entries of a view; a machine with more mounts than this should name a toolchain folder.
@@ -58,7 +71,8 @@ pub(super) fn plan(
                 let below: Vec<_> = covered.iter().filter(|c| c.starts_with(&path)).collect();
                 let recursive = mounts.iter().any(|m| m.starts_with(&path));
                 entries.push(Entry::Bind { path, folder: true, recursive });
-                entries.extend(below.iter().map(|c| Entry::Mask { path: (**c).clone(), folder: is_folder(c) }));
+                entries
+                    .extend(below.iter().map(|c| Entry::Mask { path: (**c).clone(), folder: is_folder(c) }));
             }
             Kind::Other => {}
         }
@@ -97,7 +111,8 @@ pub(super) fn read(root: &Path, hidden: &[PathBuf]) -> io::Result<Vec<Entry>> {
 /// Whether a hidden path exists under its own name; `/var/run` is mostly a link to `/run`, which is hidden already.
 fn is_real(path: &Path, root: &Path) -> bool {
     let inside = |canonical: PathBuf| canonical.strip_prefix(root).map(|p| Path::new("/").join(p)).ok();
-    fs::canonicalize(root.join(path.strip_prefix("/").unwrap_or(path))).ok().and_then(inside).as_deref() == Some(path)
+    fs::canonicalize(root.join(path.strip_prefix("/").unwrap_or(path))).ok().and_then(inside).as_deref()
+        == Some(path)
 }
 
 fn list(entry: &fs::DirEntry) -> io::Result<Listed> {
@@ -162,7 +177,8 @@ mod tests {
             folder("usr"),
             Listed { name: "socket".into(), kind: Kind::Other },
         ];
-        let entries = plan(&listing, &paths(&["/proc", "/data"]), &paths(&["/proc", "/tmp"]), |_| true).unwrap();
+        let entries =
+            plan(&listing, &paths(&["/proc", "/data"]), &paths(&["/proc", "/tmp"]), |_| true).unwrap();
         let expected = [
             Entry::Symlink { path: "/bin".into(), target: "usr/bin".into() },
             Entry::Bind { path: "/usr".into(), folder: true, recursive: false },
@@ -174,7 +190,8 @@ mod tests {
     fn masks_what_is_mounted_or_hidden_inside_a_shown_folder() {
         let mounts = paths(&["/etc/hosts", "/var/lib/secret", "/var/lib/secret/inner"]);
         let entries =
-            plan(&[folder("etc"), folder("var")], &mounts, &paths(&["/var/run"]), |p| !p.ends_with("hosts")).unwrap();
+            plan(&[folder("etc"), folder("var")], &mounts, &paths(&["/var/run"]), |p| !p.ends_with("hosts"))
+                .unwrap();
         let expected = [
             Entry::Bind { path: "/etc".into(), folder: true, recursive: true },
             Entry::Mask { path: "/etc/hosts".into(), folder: false },

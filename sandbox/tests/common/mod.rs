@@ -13,7 +13,10 @@ use sandbox::{BoxFile, Cancel, Command, Engine, Limits, NativeEngine, Options, O
 /// folder is read-only, find what the first run as the builder left.
 pub(crate) fn attacks() -> Arc<[u8]> {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/attacks/attacks.c");
-    let stamp = std::fs::read(source).unwrap().iter().fold(0u64, |h, b| h.wrapping_mul(31).wrapping_add(u64::from(*b)));
+    let stamp = std::fs::read(source)
+        .unwrap()
+        .iter()
+        .fold(0u64, |h, b| h.wrapping_mul(31).wrapping_add(u64::from(*b)));
     let binary = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("attacks-{stamp:016x}"));
     if !binary.exists() {
         let partial = binary.with_extension(std::process::id().to_string());
@@ -70,7 +73,11 @@ pub(crate) fn printed(outcome: &Outcome) -> String {
 /// Processes of this machine whose command line holds `marker`.
 pub(crate) fn processes_with(marker: &str) -> Vec<String> {
     let own = std::process::id().to_string();
-    let holds = |pid: &String| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|c| String::from_utf8_lossy(&c).contains(marker));
-    let names = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().into_string().ok());
+    let holds = |pid: &String| {
+        std::fs::read(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|c| String::from_utf8_lossy(&c).contains(marker))
+    };
+    let names =
+        std::fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().into_string().ok());
     names.filter(|n| n.parse::<u32>().is_ok() && *n != own).filter(holds).collect()
 }
