@@ -162,7 +162,11 @@ struct StoredFile {
 }
 
 fn encode(artifact: &Artifact) -> io::Result<Vec<u8>> {
-    let file = |f: &ArtifactFile| StoredFile { path: f.path.clone(), executable: f.executable, data: f.data.to_vec() };
+    let file = |f: &ArtifactFile| StoredFile {
+        path: f.path.clone(),
+        executable: f.executable,
+        data: f.data.to_vec(),
+    };
     let stored = Stored { files: artifact.files.iter().map(file).collect() };
     let content = postcard::to_stdvec(&stored).map_err(io::Error::other)?;
     Ok([blake3::hash(&content).as_bytes().as_slice(), &content].concat())
@@ -202,7 +206,9 @@ mod tests {
     }
 
     fn artifact(n: u8, size: usize) -> Artifact {
-        Artifact { files: vec![ArtifactFile { path: "main".into(), executable: true, data: vec![n; size].into() }] }
+        Artifact {
+            files: vec![ArtifactFile { path: "main".into(), executable: true, data: vec![n; size].into() }],
+        }
     }
 
     #[test]
@@ -226,7 +232,11 @@ mod tests {
         assert_ne!(base, compile(|c| c.env[0].value = "2".into()), "environment");
         assert_ne!(base, compile(|c| c.artifacts.push("b".into())), "artifacts");
         assert_ne!(base, compile(|c| c.limits.memory_bytes += 1), "limits");
-        assert_eq!(base, with(|p| p.limits.time_milliseconds += 1), "a test's limits don't change the program");
+        assert_eq!(
+            base,
+            with(|p| p.limits.time_milliseconds += 1),
+            "a test's limits don't change the program"
+        );
     }
 
     #[test]

@@ -73,7 +73,12 @@ impl<'a> Compiler<'a> {
     }
 
     /// The artifact of `program`. Waits for another caller that compiles the same, and for a slot to compile in.
-    pub fn compile(&self, program: &Program, slots: &Slots, cancel: &Cancel) -> Result<Compiled, CompileError> {
+    pub fn compile(
+        &self,
+        program: &Program,
+        slots: &Slots,
+        cancel: &Cancel,
+    ) -> Result<Compiled, CompileError> {
         let Some(compile) = &program.language.compile else {
             return Ok(Compiled::Ready(Arc::new(source_alone(program)), None));
         };
@@ -99,7 +104,13 @@ impl<'a> Compiler<'a> {
         Arc::clone(running.entry(key).or_default())
     }
 
-    fn compile_now(&self, program: &Program, key: &Key, slots: &Slots, cancel: &Cancel) -> Result<Compiled, CompileError> {
+    fn compile_now(
+        &self,
+        program: &Program,
+        key: &Key,
+        slots: &Slots,
+        cancel: &Cancel,
+    ) -> Result<Compiled, CompileError> {
         let request = request(program)
             .map_err(|source| CompileError::Language { language: program.language_name.clone(), source })?;
         let Some((request, memory)) = request else {
@@ -119,7 +130,9 @@ impl<'a> Compiler<'a> {
 
 fn source_alone(program: &Program) -> Artifact {
     let data = Arc::clone(&program.source);
-    Artifact { files: vec![ArtifactFile { path: program.language.source_file.clone(), executable: true, data }] }
+    Artifact {
+        files: vec![ArtifactFile { path: program.language.source_file.clone(), executable: true, data }],
+    }
 }
 
 fn from_cache() -> CompileReport {
@@ -128,7 +141,8 @@ fn from_cache() -> CompileReport {
 
 /// The compiler's box, and the memory it is admitted with.
 fn request(program: &Program) -> Result<Option<(Request, u64)>, sandbox::RequestError> {
-    let (Some(command), Some(limits)) = (program.compile_command().transpose()?, program.compile_limits()) else {
+    let (Some(command), Some(limits)) = (program.compile_command().transpose()?, program.compile_limits())
+    else {
         return Ok(None);
     };
     let memory = limits.memory;
@@ -144,7 +158,8 @@ fn judge(program: &Program, outcome: &Outcome) -> Compiled {
     let usage = Usage { cpu: outcome.cpu, wall: outcome.wall, memory: outcome.memory };
     let output = output(outcome);
     let report = CompileReport { cached: false, exit_code, usage: Some(usage), output };
-    let refused = |message| Compiled::Refused { verdict: Verdict::CompilationError, message, report: report.clone() };
+    let refused =
+        |message| Compiled::Refused { verdict: Verdict::CompilationError, message, report: report.clone() };
     if let Some(message) = failure(outcome) {
         return refused(message);
     }

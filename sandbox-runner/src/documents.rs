@@ -106,7 +106,8 @@ impl Objects {
         };
         let kind = value.get("kind").and_then(Value::as_str);
         let name = value.pointer("/metadata/name").and_then(Value::as_str);
-        let name = name.filter(|name| kind == Some("Submission") && name.len() <= MAX_NAME).map(str::to_owned);
+        let name =
+            name.filter(|name| kind == Some("Submission") && name.len() <= MAX_NAME).map(str::to_owned);
         let result = match kind {
             Some("Submission") => crds::validate(&value).and_then(|s| self.add_submission(file, s)),
             Some("Language") => crds::validate(&value).and_then(|l| self.add_language(l)),
@@ -115,7 +116,9 @@ impl Objects {
                 let kind = printable(kind.as_bytes(), MAX_REPEATED);
                 Err(vec![at("kind", format!("is {kind:?}; judge reads Submission, Language and ConfigMap"))])
             }
-            None => Err(vec![at("kind", "is no text or missing; judge reads Submission, Language and ConfigMap")]),
+            None => {
+                Err(vec![at("kind", "is no text or missing; judge reads Submission, Language and ConfigMap")])
+            }
         };
         if let Err(errors) = result {
             self.refuse(file, name, errors);
@@ -186,7 +189,10 @@ fn resolve(
     let wanted = &submission.spec.language;
     let language = languages.get(wanted).ok_or_else(|| {
         let known: Vec<&str> = languages.keys().map(String::as_str).collect();
-        vec![at("spec.language", format!("no Language {wanted:?} was given; known are: {}", known.join(", ")))]
+        vec![at(
+            "spec.language",
+            format!("no Language {wanted:?} was given; known are: {}", known.join(", ")),
+        )]
     })?;
     plan(submission, language, &source)
 }
@@ -205,13 +211,14 @@ fn source(
     let data = config_maps
         .get(&(namespace, reference.name.clone()))
         .ok_or_else(|| at(&format!("{path}.name"), format!("no ConfigMap {:?} was given", reference.name)))?;
-    let text = data
-        .get(&reference.key)
-        .and_then(Value::as_str)
-        .ok_or_else(|| at(&format!("{path}.key"), format!("ConfigMap {:?} has no text {:?}", reference.name, reference.key)))?;
+    let text = data.get(&reference.key).and_then(Value::as_str).ok_or_else(|| {
+        at(&format!("{path}.key"), format!("ConfigMap {:?} has no text {:?}", reference.name, reference.key))
+    })?;
     match text.len() {
         0 => Err(at(&format!("{path}.key"), "the text is empty")),
-        length if length > max => Err(at(&format!("{path}.key"), format!("the text is {length} bytes, at most {max}"))),
+        length if length > max => {
+            Err(at(&format!("{path}.key"), format!("the text is {length} bytes, at most {max}")))
+        }
         _ => Ok(text.to_owned()),
     }
 }
@@ -242,7 +249,9 @@ fn several(count: usize, text: &str) -> String {
     let begun = |line: &str| !line.is_empty() && !line.starts_with(['#', '%']) && !line.starts_with("---");
     let first = lines.find(|(_, line)| begun(line)).map_or(0, |(at, _)| at);
     let second = lines.find(|(_, line)| line.starts_with("---")).map_or(first, |(at, _)| at);
-    format!("the file holds {count} documents, the second from line {second} on (---); give each a file of its own")
+    format!(
+        "the file holds {count} documents, the second from line {second} on (---); give each a file of its own"
+    )
 }
 
 fn unreadable(error: &io::Error) -> FieldError {
@@ -312,16 +321,20 @@ fn options() -> serde_saphyr::Options {
 /// Names the field that holds the bytes: they are replaced, and whatever text has the replacement is it.
 fn not_utf8(bytes: &[u8], offset: usize) -> FieldError {
     let line = bytes.iter().take(offset).filter(|b| **b == b'\n').count() + 1;
-    let message = format!("is not UTF-8 in line {line} of the file");
     let text = String::from_utf8_lossy(bytes);
     let value: Option<Value> = serde_saphyr::from_str_with_options(&text, options()).ok();
-    at(&value.and_then(|v| damaged(&v, String::new())).unwrap_or_default(), message)
+    match value.and_then(|v| damaged(&v, String::new())) {
+        Some(path) => at(&path, format!("is not UTF-8 in line {line} of the file")),
+        None => at("", format!("the file is not UTF-8 in line {line}")),
+    }
 }
 
 fn damaged(value: &Value, path: String) -> Option<String> {
     match value {
         Value::String(text) => text.contains(char::REPLACEMENT_CHARACTER).then_some(path),
-        Value::Array(items) => items.iter().enumerate().find_map(|(n, item)| damaged(item, format!("{path}[{n}]"))),
+        Value::Array(items) => {
+            items.iter().enumerate().find_map(|(n, item)| damaged(item, format!("{path}[{n}]")))
+        }
         Value::Object(fields) => fields.iter().find_map(|(name, field)| {
             damaged(field, if path.is_empty() { name.clone() } else { format!("{path}.{name}") })
         }),

@@ -48,7 +48,10 @@ mod tests {
 
     #[test]
     fn control_characters_and_broken_text_are_replaced() {
-        assert_eq!(printable(b"a\x1b[31mb\tc\r\nd\xff\0", 100), "a\u{fffd}[31mb\tc\u{fffd}\nd\u{fffd}\u{fffd}");
+        assert_eq!(
+            printable(b"a\x1b[31mb\tc\r\nd\xff\0", 100),
+            "a\u{fffd}[31mb\tc\u{fffd}\nd\u{fffd}\u{fffd}"
+        );
         assert_eq!(printable("a\u{202e}b".as_bytes(), 9), "a\u{fffd}b");
     }
 

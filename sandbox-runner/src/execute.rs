@@ -18,7 +18,11 @@ pub struct Runnable<'a> {
 
 impl<'a> Runnable<'a> {
     /// Puts program and artifact together, once for all tests.
-    pub fn new(program: &'a Program, artifact: &Artifact, comparison: Comparison) -> Result<Self, RequestError> {
+    pub fn new(
+        program: &'a Program,
+        artifact: &Artifact,
+        comparison: Comparison,
+    ) -> Result<Self, RequestError> {
         let file = |f: &sandbox::ArtifactFile| BoxFile::new(&f.path, Arc::clone(&f.data), f.executable);
         let files = artifact.files.iter().map(file).collect::<Result<_, _>>()?;
         let request = Request::new(program.run_command()?, files, program.run_limits())?;
@@ -43,7 +47,8 @@ impl<'a> Runnable<'a> {
             output: &outcome.stdout.bytes,
             output_truncated: outcome.stdout.is_truncated(),
         };
-        let judging::Judgement { verdict, message } = judging::judge(&evidence, self.comparison, &test.answer);
+        let judging::Judgement { verdict, message } =
+            judging::judge(&evidence, self.comparison, &test.answer);
         let wrong = verdict == judging::Verdict::WrongAnswer;
         TestReport {
             verdict,

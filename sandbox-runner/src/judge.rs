@@ -45,7 +45,9 @@ impl<'a> Judge<'a> {
         progress(Progress::Compiling);
         match self.compiler.compile(&plan.program, &self.slots, cancel) {
             Ok(Compiled::Ready(artifact, report)) => self.test(plan, &artifact, report, cancel, progress),
-            Ok(Compiled::Refused { verdict, message, report }) => Report::early(verdict, message, Some(report)),
+            Ok(Compiled::Refused { verdict, message, report }) => {
+                Report::early(verdict, message, Some(report))
+            }
             Err(error) => Report::early(Verdict::InternalError, error.to_string(), None),
         }
     }
@@ -126,6 +128,7 @@ fn fold(plan: &Plan, compile: Option<CompileReport>, tests: Vec<TestReport>) -> 
     };
     let verdict = fold.decided().unwrap_or(Verdict::InternalError);
     let decisive = plan.tests.iter().zip(&tests).find(|(_, report)| report.verdict != Verdict::Accepted);
-    let message = decisive.map(|(test, report)| format!("test {}: {}", test.name, report.message)).unwrap_or_default();
+    let message =
+        decisive.map(|(test, report)| format!("test {}: {}", test.name, report.message)).unwrap_or_default();
     Report { verdict, message, score_milli: fold.summary().score_milli, compile, tests }
 }

@@ -56,7 +56,10 @@ pub fn plan(submission: &Submission, language: &Language, source: &str) -> Resul
         return Err(errors);
     }
     if let Some(problem) = &submission.spec.problem_ref {
-        let message = format!("Problem {:?} is not known here: `judge` takes Submissions with their own tests", problem.name);
+        let message = format!(
+            "Problem {:?} is not known here: `judge` takes Submissions with their own tests",
+            problem.name
+        );
         return Err(vec![FieldError { path: "spec.problemRef.name".into(), message }]);
     }
     let test = |t: &crds::InlineTest| Test {
@@ -117,14 +120,24 @@ impl Program {
             processes,
             disk_bytes,
         } = *limits;
-        let Clocks { cpu, wall } = Clocks::new(milliseconds(time_milliseconds), wall_time_milliseconds.map(milliseconds));
-        let mut limits = self.limits_of(cpu, wall, memory_bytes, output_bytes, processes, unsigned(disk_bytes));
+        let Clocks { cpu, wall } =
+            Clocks::new(milliseconds(time_milliseconds), wall_time_milliseconds.map(milliseconds));
+        let mut limits =
+            self.limits_of(cpu, wall, memory_bytes, output_bytes, processes, unsigned(disk_bytes));
         // A compiler may be a program of another kind than what it makes; its memory is limited as resident.
         limits.reserves_address_space = true;
         Some(limits)
     }
 
-    fn limits_of(&self, cpu: Duration, wall: Duration, memory: i64, output: i64, processes: i32, disk: u64) -> Limits {
+    fn limits_of(
+        &self,
+        cpu: Duration,
+        wall: Duration,
+        memory: i64,
+        output: i64,
+        processes: i32,
+        disk: u64,
+    ) -> Limits {
         Limits {
             cpu,
             wall,
@@ -195,14 +208,21 @@ mod tests {
     #[test]
     fn every_figure_lands_where_it_belongs() {
         let tests = json!([{"name": "1", "input": "i", "answer": "a"}]);
-        let asked = submission(&json!({"tests": tests, "comparison": "Exact", "limits": {"timeMilliseconds": 500}}));
+        let asked =
+            submission(&json!({"tests": tests, "comparison": "Exact", "limits": {"timeMilliseconds": 500}}));
         let plan = plan(&asked, &language(9000), "int main;").unwrap();
         let run = plan.program.run_limits();
         assert_eq!((run.cpu, run.wall), (Duration::from_millis(500), Duration::from_secs(2)));
-        assert_eq!((run.memory, run.output, run.processes, run.disk, run.stack), (1 << 26, 2048, 4, 0, 1 << 26));
+        assert_eq!(
+            (run.memory, run.output, run.processes, run.disk, run.stack),
+            (1 << 26, 2048, 4, 0, 1 << 26)
+        );
         let compile = plan.program.compile_limits().unwrap();
         assert_eq!((compile.cpu, compile.wall), (Duration::from_secs(3), Duration::from_secs(7)));
-        assert_eq!((compile.memory, compile.output, compile.processes, compile.disk), (1 << 28, 4096, 9, 1 << 20));
+        assert_eq!(
+            (compile.memory, compile.output, compile.processes, compile.disk),
+            (1 << 28, 4096, 9, 1 << 20)
+        );
         assert_eq!(plan.comparison, Comparison::Exact);
         assert_eq!((&*plan.tests[0].input, &*plan.tests[0].answer), (&b"i"[..], &b"a"[..]));
     }

@@ -35,10 +35,15 @@ pub fn judge_files(args: &JudgeArgs) -> anyhow::Result<Ending> {
         print_refused(refused);
     }
     let engine = engine(args)?;
-    let compiler = Compiler::new(&engine, Toolchain::new(&args.toolchain, args.toolchain_id.clone()), cache(args));
-    let slots = Slots::new(args.slots.map_or_else(machine::cores, usize::from), args.memory_bytes.unwrap_or_else(machine::memory));
+    let compiler =
+        Compiler::new(&engine, Toolchain::new(&args.toolchain, args.toolchain_id.clone()), cache(args));
+    let slots = Slots::new(
+        args.slots.map_or_else(machine::cores, usize::from),
+        args.memory_bytes.unwrap_or_else(machine::memory),
+    );
     let judge = Judge::new(&engine, compiler, slots);
-    let names: Vec<_> = input.readable.iter().map(|r| (r.plan.name.as_str(), r.submission.spec.language.as_str())).collect();
+    let names: Vec<_> =
+        input.readable.iter().map(|r| (r.plan.name.as_str(), r.submission.spec.language.as_str())).collect();
     let screen = (args.output == Output::Table).then(|| Screen::new(&names, args.expect));
     let reports = judge_all(&judge, &input.readable, screen.as_ref())?;
     match &screen {
@@ -49,7 +54,8 @@ pub fn judge_files(args: &JudgeArgs) -> anyhow::Result<Ending> {
 }
 
 fn engine(args: &JudgeArgs) -> anyhow::Result<NativeEngine> {
-    let mut options = Options { toolchain: args.toolchain.clone(), cgroups: !args.no_cgroups, ..Options::default() };
+    let mut options =
+        Options { toolchain: args.toolchain.clone(), cgroups: !args.no_cgroups, ..Options::default() };
     options.hidden.extend(args.hide.iter().cloned());
     let engine = NativeEngine::new(&options).context("no box can be made here")?;
     tracing::info!(surroundings = %engine.surroundings(), "The engine is ready.");
@@ -77,7 +83,9 @@ fn judge_all(judge: &Judge<'_>, input: &[Readable], screen: Option<&Screen>) -> 
     let work = || {
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(Readable { submission, plan }) = input.get(index) else { break };
+            let Some(Readable { submission, plan }) = input.get(index) else {
+                break;
+            };
             let tests = plan.tests.len();
             let report = judge.judge(plan, &cancel, &|progress| {
                 if let Some(screen) = screen {
@@ -108,7 +116,9 @@ fn expected(submission: &Submission) -> Option<&str> {
 }
 
 fn ending(args: &JudgeArgs, input: &documents::Input, reports: &[Report]) -> Ending {
-    let differs = |(readable, report): (&Readable, &Report)| expected(&readable.submission) != Some(report.verdict.name());
+    let differs = |(readable, report): (&Readable, &Report)| {
+        expected(&readable.submission) != Some(report.verdict.name())
+    };
     if reports.iter().any(|r| r.verdict.is_fault()) {
         Ending::Fault
     } else if !input.refused.is_empty() {
@@ -159,5 +169,7 @@ fn refused_item(name: &str, file: &Path, errors: &[crds::FieldError]) -> Option<
     let annotations = json!({"kubejudge.dev/file": file.to_string_lossy()});
     let status = serde_json::to_value::<SubmissionStatus>(status).ok()?;
     let metadata = json!({"name": name, "annotations": annotations});
-    Some(json!({"apiVersion": "kubejudge.dev/v1alpha1", "kind": "Submission", "metadata": metadata, "status": status}))
+    Some(
+        json!({"apiVersion": "kubejudge.dev/v1alpha1", "kind": "Submission", "metadata": metadata, "status": status}),
+    )
 }

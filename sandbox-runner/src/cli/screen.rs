@@ -50,7 +50,9 @@ struct State {
 impl Screen {
     /// A screen for Submissions with these names and languages.
     pub(super) fn new(names: &[(&str, &str)], expect: bool) -> Self {
-        let width = |pick: fn(&(&str, &str)) -> usize, least: usize| names.iter().map(pick).max().unwrap_or(0).max(least);
+        let width = |pick: fn(&(&str, &str)) -> usize, least: usize| {
+            names.iter().map(pick).max().unwrap_or(0).max(least)
+        };
         let stdout = io::stdout().is_terminal();
         Self {
             state: Mutex::default(),
@@ -96,7 +98,9 @@ impl Screen {
         state.waiting.insert(index, text);
         loop {
             let next = state.next;
-            let Some(text) = state.waiting.remove(&next) else { break };
+            let Some(text) = state.waiting.remove(&next) else {
+                break;
+            };
             self.clear_progress();
             print(&text);
             state.next += 1;
@@ -108,8 +112,10 @@ impl Screen {
     pub(super) fn summary(&self, refused: usize) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         self.clear_progress();
-        let verdicts: Vec<String> = state.verdicts.iter().map(|(name, count)| format!("{count} {name}")).collect();
-        let mut text = format!("\n{} judged in {}: {}", self.total, seconds(self.start.elapsed()), verdicts.join(", "));
+        let verdicts: Vec<String> =
+            state.verdicts.iter().map(|(name, count)| format!("{count} {name}")).collect();
+        let mut text =
+            format!("\n{} judged in {}: {}", self.total, seconds(self.start.elapsed()), verdicts.join(", "));
         if refused > 0 {
             write!(text, "; {refused} refused").ok();
         }
@@ -125,9 +131,11 @@ impl Screen {
         let passed = report.tests.iter().filter(|t| t.verdict == Verdict::Accepted).count();
         let time = usages().map(|u| u.cpu.value).max().map(milliseconds).unwrap_or_default();
         let memory = usages().map(|u| u.memory.value).max().and_then(|b| i64::try_from(b).ok());
-        let expected_column = if self.expect { format!("{:<23}", expected.unwrap_or("-")) } else { String::new() };
+        let expected_column =
+            if self.expect { format!("{:<23}", expected.unwrap_or("-")) } else { String::new() };
         let differs = self.expect && *expected != Some(report.verdict.name());
-        let mut message = crate::excerpt::printable(report.message.as_bytes(), MESSAGE).replace(['\n', '\t'], " ");
+        let mut message =
+            crate::excerpt::printable(report.message.as_bytes(), MESSAGE).replace(['\n', '\t'], " ");
         if differs {
             message = format!("DIFFERS  {message}");
         }
@@ -168,7 +176,6 @@ impl Screen {
             write!(io::stderr(), "\r\x1b[K").ok();
         }
     }
-
 }
 
 impl State {
@@ -189,7 +196,11 @@ fn print(text: &str) {
 }
 
 fn compile_column(compile: &CompileReport) -> String {
-    if compile.cached { "cached".to_owned() } else { compile.usage.map(|u| milliseconds(u.wall)).unwrap_or_default() }
+    if compile.cached {
+        "cached".to_owned()
+    } else {
+        compile.usage.map(|u| milliseconds(u.wall)).unwrap_or_default()
+    }
 }
 
 fn milliseconds(duration: Duration) -> String {

@@ -342,7 +342,7 @@ mod tests {
             [bind("/usr", false), bind("/etc", true), Entry::Mask { path: "/etc/k".into(), folder: false }];
         let view = entries.map(|entry| BoundEntry { entry, kept_flags: MS_NOEXEC });
         let site = Site { toolchain: Path::new("/image"), view: &view, staging: Path::new("/tmp"), ids };
-        super::write(&site, &request(disk))
+        write(&site, &request(disk))
     }
 
     fn words(script: &[Planned]) -> Vec<String> {
