@@ -115,6 +115,7 @@ static int identity(void) {
   printf("%s %d %d %s%d\n", host, getuid(), getgid(), caps, prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
   return DONE;
 }
+static int ignored_signals(void) { struct sigaction a; for (int s = 1; s < 65; s++) if (s != SIGXFSZ && !sigaction(s, 0, &a) && a.sa_handler == SIG_IGN) printf("%d ", s); return DONE; }
 static int readable(void) { int fd = open(argv[2], O_RDONLY); char b; return check(fd >= 0 && read(fd, &b, 1) >= 0); }
 static int list(void) { DIR *d = opendir(argv[2]); if (!d) return REFUSED; for (struct dirent *e; (e = readdir(d));) if (e->d_name[0] != '.') puts(e->d_name); return DONE; }
 static int writable(void) { int fd = open(argv[2], O_WRONLY | O_CREAT, 0600); return check(fd >= 0 && write(fd, "x", 1) == 1); }
@@ -170,7 +171,7 @@ int main(int count, char **arguments) {
 #define A(n) {#n, n}
     A(code), A(raise_signal), A(null_write), A(echo), A(busy), A(busy_children), A(busy_threads), A(burn_then_exit), A(sleeps), A(stubborn), A(stops_itself),
     A(memory), A(shared_memory), A(memory_of_children), A(shared_after_fork), A(memory_file), A(reserve), A(recurse), A(output), A(fork_bomb), A(fork_count), A(daemonize),
-    A(kill_all), A(zombies), A(descriptors), A(environment), A(identity), A(readable), A(list), A(writable), A(connect_tcp), A(connect_abstract), A(shm_make),
+    A(kill_all), A(zombies), A(descriptors), A(environment), A(identity), A(ignored_signals), A(readable), A(list), A(writable), A(connect_tcp), A(connect_abstract), A(shm_make),
     A(shm_find), A(spy_on_init), A(change_stdin), A(privileges), A(raise_limits), A(leave), A(fill_disk)};
   argc = count, argv = arguments;
   signal(SIGXFSZ, SIG_IGN);

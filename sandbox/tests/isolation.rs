@@ -25,6 +25,7 @@ fn a_program_is_nobody_with_nothing() {
     let identity = prints(&["identity"]);
     assert_eq!(identity, "box 1000 1000 0000000000000000 0000000000000000 1\n");
     assert_eq!(prints(&["descriptors"]), "0 1 2 ");
+    assert_eq!(prints(&["ignored_signals"]), "");
     assert_eq!(prints(&["environment"]), "");
 }
 

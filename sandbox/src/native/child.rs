@@ -52,6 +52,8 @@ pub(super) struct Launch<'a> {
     pub(super) stdout: RawFd,
     pub(super) stderr: RawFd,
     pub(super) control: RawFd,
+    /// Signals that the program shall not ignore, though its ancestors do.
+    pub(super) ignored_signals: &'a [i32],
     /// Null-terminated, as execve(2) wants them; the first is the program.
     pub(super) argv: Vec<*const c_char>,
     pub(super) envp: Vec<*const c_char>,
@@ -84,7 +86,9 @@ pub(super) fn spawn(launch: &mut Launch<'_>) -> std::io::Result<i32> {
 unsafe fn init(launch: &mut Launch<'_>) -> ! {
     unsafe {
         place_descriptors(launch);
-        reset_signals();
+        for signal in launch.ignored_signals {
+            libc::signal(*signal, libc::SIG_DFL);
+        }
         if !wait_for_go() {
             libc::_exit(1);
         }
@@ -149,15 +153,6 @@ unsafe fn close_from(first: RawFd) {
             for fd in first..MAX_FD {
                 libc::close(fd);
             }
-        }
-    }
-}
-
-/// A Rust program ignores SIGPIPE; ignored signals would stay so beyond `execve`.
-unsafe fn reset_signals() {
-    unsafe {
-        for signal in 1..=64 {
-            libc::signal(signal, libc::SIG_DFL);
         }
     }
 }

@@ -67,6 +67,7 @@ pub struct NativeEngine {
     surroundings: Surroundings,
     units: Units,
     neighbour_tasks: u32,
+    ignored_signals: Vec<i32>,
     next_id: AtomicU32,
 }
 
@@ -84,8 +85,17 @@ impl NativeEngine {
         let controllers = if options.cgroups { Controllers::probe() } else { None };
         let surroundings = Surroundings::look(controllers.is_some());
         let units = Units { ticks_per_second: sys::clock_ticks(), page: rustix::param::page_size() as u64 };
-        let (neighbour_tasks, next_id) = (options.neighbour_tasks, AtomicU32::new(0));
-        Ok(Self { toolchain, staging, view, controllers, surroundings, units, neighbour_tasks, next_id })
+        Ok(Self {
+            toolchain,
+            staging,
+            view,
+            controllers,
+            surroundings,
+            units,
+            neighbour_tasks: options.neighbour_tasks,
+            ignored_signals: sys::ignored_signals(),
+            next_id: AtomicU32::new(0),
+        })
     }
 
     /// What kind of place this is.
@@ -210,6 +220,7 @@ impl NativeEngine {
             stdout: program_stdout.as_raw_fd(),
             stderr: program_stderr.as_raw_fd(),
             control: init_control.as_raw_fd(),
+            ignored_signals: &self.ignored_signals,
             argv: pointers(&request.command.argv),
             envp: pointers(&request.command.env),
             rlimits: self.rlimits(&request.limits),

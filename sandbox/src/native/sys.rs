@@ -64,6 +64,19 @@ impl Drop for SignalsBlocked {
     }
 }
 
+/// The signals that this process ignores, as a Rust program does SIGPIPE: the only dispositions that outlive `execve`.
+pub(super) fn ignored_signals() -> Vec<i32> {
+    let ignored = |signal: &i32| {
+        // SAFETY: an all-zero sigaction is a valid value of that plain C struct, and sigaction(2) fills it.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            libc::sigaction(*signal, std::ptr::null(), &raw mut action) == 0
+                && action.sa_sigaction == libc::SIG_IGN
+        }
+    };
+    (1..=64).filter(ignored).collect()
+}
+
 /// Clock ticks a second, the unit of CPU times in procfs.
 pub(super) fn clock_ticks() -> u64 {
     // SAFETY: sysconf(3) takes and returns plain numbers.
