@@ -82,7 +82,11 @@ fn memory_of_one_process() {
     for program in ["memory", "shared_memory"] {
         for (place, outcome) in outcomes(&[program, "1024"], &limits) {
             assert_eq!(outcome.exceeded, Some(Limit::Memory), "{program} on {place}: {outcome:?}");
-            assert_eq!(outcome.exit, Exit::Signal(libc::SIGKILL), "{program} on {place} was seen, not stopped");
+            assert_eq!(
+                outcome.exit,
+                Exit::Signal(libc::SIGKILL),
+                "{program} on {place} was seen, not stopped"
+            );
         }
         for (place, outcome) in outcomes(&[program, "32"], &limits) {
             assert!(outcome.is_success(), "{program} on {place}: {outcome:?}");
