@@ -2,10 +2,14 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+/// Largest compiler that is hashed, in bytes.
+const MAX_PROGRAM: u64 = 1 << 30;
+/// `O_NONBLOCK` of Linux on every architecture but a few that Rust no longer runs on.
+const NONBLOCK: i32 = 0o4000;
 /// Debian's list of installed packages and their versions: one file that changes whenever a compiler, its parts or its
 /// libraries do.
 const PACKAGES: &str = "var/lib/dpkg/status";
@@ -42,9 +46,16 @@ impl Toolchain {
     }
 }
 
+/// A Language may name any path as its compiler: neither a FIFO nor an endless device may hold us up.
 fn hash_file(path: &Path) -> io::Result<blake3::Hash> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let file = fs::OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() > MAX_PROGRAM {
+        return Err(io::Error::other(format!("is no regular file of at most {MAX_PROGRAM} bytes")));
+    }
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(fs::File::open(path)?)?;
+    hasher.update_reader(file.take(MAX_PROGRAM))?;
     Ok(hasher.finalize())
 }
 
@@ -73,8 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn a_compiler_that_is_not_there_has_no_identity() {
+    fn a_compiler_that_is_no_file_has_no_identity() {
         let dir = tempfile::tempdir().unwrap();
+        let toolchain = Toolchain::new(Path::new("/"), None);
+        assert!(toolchain.identity("/dev/zero").is_err());
+        assert!(toolchain.identity("/usr").is_err());
+        let fifo = dir.path().join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        assert!(toolchain.identity(fifo.to_str().unwrap()).is_err());
         assert!(Toolchain::new(dir.path(), None).identity("/bin/cc").is_err());
     }
 }

@@ -30,6 +30,8 @@ impl Message {
     pub(super) const READY: u32 = 2;
     pub(super) const EXEC_FAILED: u32 = 3;
     pub(super) const ENDED: u32 = 4;
+    /// [`Message::index`] if entering the cgroups failed, which is no step of the script.
+    pub(super) const GROUPS: u32 = u32::MAX;
     pub(super) const SIZE: usize = size_of::<Self>();
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
@@ -52,6 +54,8 @@ pub(super) struct Launch<'a> {
     pub(super) stdout: RawFd,
     pub(super) stderr: RawFd,
     pub(super) control: RawFd,
+    /// Files of cgroups to write "0" to, which moves the writer in.
+    pub(super) doors: Vec<RawFd>,
     /// Signals that the program shall not ignore, though its ancestors do.
     pub(super) ignored_signals: &'a [i32],
     /// Null-terminated, as execve(2) wants them; the first is the program.
@@ -85,11 +89,16 @@ pub(super) fn spawn(launch: &mut Launch<'_>) -> std::io::Result<i32> {
 /// SAFETY: only to be called in a forked child.
 unsafe fn init(launch: &mut Launch<'_>) -> ! {
     unsafe {
+        let grouped = enter_groups(&launch.doors);
         place_descriptors(launch);
         for signal in launch.ignored_signals {
             libc::signal(*signal, libc::SIG_DFL);
         }
         if !wait_for_go() {
+            libc::_exit(1);
+        }
+        if let Err(value) = grouped {
+            send(Message { kind: Message::FAILED, index: Message::GROUPS, value, ..Message::default() });
             libc::_exit(1);
         }
         forget_environment();
@@ -130,6 +139,17 @@ unsafe fn forget_environment() {
 fn errno() -> i32 {
     // SAFETY: the location is this thread's own and always valid.
     unsafe { *libc::__errno_location() }
+}
+
+/// Before anything else, so that all memory of the box is charged to it. Gives `errno` of a failure.
+unsafe fn enter_groups(doors: &[RawFd]) -> Result<(), i32> {
+    for door in doors {
+        // SAFETY: one byte of a static string is read.
+        if unsafe { libc::write(*door, c"0".as_ptr().cast(), 1) } != 1 {
+            return Err(errno());
+        }
+    }
+    Ok(())
 }
 
 /// Puts the four descriptors at 0 to 3 and closes all others. They are moved up first, out of each other's way.

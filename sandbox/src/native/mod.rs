@@ -213,6 +213,8 @@ impl NativeEngine {
         let (stdout, program_stdout) = output_pipe().map_err(&plumbing)?;
         let (stderr, program_stderr) = output_pipe().map_err(&plumbing)?;
         let (control, init_control) = control_pair().map_err(&plumbing)?;
+        let doors =
+            group.map(Group::doors).transpose().map_err(Error::supervise("opening the box's cgroup"))?;
         let pointers = |list: &[CString]| list.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect();
         let mut launch = Launch {
             steps: script,
@@ -220,6 +222,7 @@ impl NativeEngine {
             stdout: program_stdout.as_raw_fd(),
             stderr: program_stderr.as_raw_fd(),
             control: init_control.as_raw_fd(),
+            doors: doors.iter().flatten().map(AsRawFd::as_raw_fd).collect(),
             ignored_signals: &self.ignored_signals,
             argv: pointers(&request.command.argv),
             envp: pointers(&request.command.env),
@@ -228,13 +231,10 @@ impl NativeEngine {
         };
         let init = {
             let _blocked = sys::SignalsBlocked::new();
-            Init::new(child::spawn(&mut launch).map_err(Error::NoUserNamespace)?)
+            Init::new(child::spawn(&mut launch).map_err(fork_error)?)
         };
         if self.surroundings.root {
             self.map_ids(init.pid()).map_err(Error::supervise("mapping the box's user"))?;
-        }
-        if let Some(group) = group {
-            group.enter(init.pid()).map_err(Error::supervise("entering the box's cgroup"))?;
         }
         rustix::io::write(&control, &[1]).map_err(Error::supervise("starting init"))?;
         let keep = usize::try_from(request.limits.output).unwrap_or(usize::MAX);
@@ -244,6 +244,15 @@ impl NativeEngine {
             stderr: Stream::new(stderr, request.keep_stderr),
         };
         Ok((init, ends))
+    }
+}
+
+/// `clone(2)`: EPERM where a policy forbids user namespaces, ENOSPC where their number is used up, which may be zero,
+/// EINVAL and ENOSYS where the kernel has none.
+fn fork_error(error: io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(libc::EPERM | libc::ENOSPC | libc::EINVAL | libc::ENOSYS) => Error::NoUserNamespace(error),
+        _ => Error::supervise("forking init")(error),
     }
 }
 
@@ -292,7 +301,7 @@ fn read_ready(control: &OwnedFd, script: &[Planned]) -> Result<Ready, Error> {
         Some(Message { kind: Message::FAILED, index, value, .. }) => Err(Error::Setup {
             step: script
                 .get(index as usize)
-                .map_or_else(|| "an unknown step".to_owned(), |p| p.step.to_string()),
+                .map_or_else(|| "entering its cgroups".to_owned(), |p| p.step.to_string()),
             source: io::Error::from_raw_os_error(value),
         }),
         _ => Err(Error::Supervise {

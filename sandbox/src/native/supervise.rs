@@ -312,12 +312,16 @@ pub(super) fn wait(fds: &mut [PollFd<'_>], timeout: Duration) -> Result<(), Erro
 #[derive(Debug)]
 pub(super) struct Init {
     pid: i32,
+    /// Tells of its death; gVisor has none.
+    pidfd: Option<OwnedFd>,
     reaped: bool,
 }
 
 impl Init {
     pub(super) fn new(pid: i32) -> Self {
-        Self { pid, reaped: false }
+        let pidfd = rustix::process::Pid::from_raw(pid)
+            .and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok());
+        Self { pid, pidfd, reaped: false }
     }
 
     pub(super) fn pid(&self) -> i32 {
@@ -334,7 +338,10 @@ impl Init {
                 self.reaped = true;
                 return Ok(reaped);
             }
-            std::thread::sleep(pause);
+            match &self.pidfd {
+                Some(pidfd) => wait(&mut [PollFd::new(pidfd, PollFlags::IN)], DEATH)?,
+                None => std::thread::sleep(pause),
+            }
             pause = (pause * 2).min(Duration::from_millis(2));
         }
         Err(Error::Stuck("did not die", DEATH))
