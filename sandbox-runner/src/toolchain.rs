@@ -8,8 +8,6 @@ use std::sync::{Mutex, PoisonError};
 
 /// Largest compiler that is hashed, in bytes.
 const MAX_PROGRAM: u64 = 1 << 30;
-/// `O_NONBLOCK` of Linux on every architecture but a few that Rust no longer runs on.
-const NONBLOCK: i32 = 0o4000;
 /// Debian's list of installed packages and their versions: one file that changes whenever a compiler, its parts or its
 /// libraries do.
 const PACKAGES: &str = "var/lib/dpkg/status";
@@ -48,14 +46,12 @@ impl Toolchain {
 
 /// A Language may name any path as its compiler: neither a FIFO nor an endless device may hold us up.
 fn hash_file(path: &Path) -> io::Result<blake3::Hash> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let file = fs::OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path)?;
-    let metadata = file.metadata()?;
+    let metadata = fs::metadata(path)?;
     if !metadata.is_file() || metadata.len() > MAX_PROGRAM {
         return Err(io::Error::other(format!("is no regular file of at most {MAX_PROGRAM} bytes")));
     }
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(file.take(MAX_PROGRAM))?;
+    hasher.update_reader(fs::File::open(path)?.take(MAX_PROGRAM))?;
     Ok(hasher.finalize())
 }
 
