@@ -88,6 +88,7 @@ pub(super) fn spawn(launch: &mut Launch<'_>) -> std::io::Result<i32> {
 
 /// SAFETY: only to be called in a forked child.
 unsafe fn init(launch: &mut Launch<'_>) -> ! {
+    // SAFETY: we are alone in a forked child (this function's contract), which is what every callee asks for.
     unsafe {
         let grouped = enter_groups(&launch.doors);
         place_descriptors(launch);
@@ -127,6 +128,8 @@ unsafe fn forget_environment() {
     unsafe extern "C" {
         static environ: *const *mut c_char;
     }
+    // SAFETY: glibc's `environ` ends with a null pointer and points to writable strings; no other thread of
+    // this copy exists.
     unsafe {
         let mut next = environ;
         while !next.is_null() && !(*next).is_null() {
@@ -154,6 +157,8 @@ unsafe fn enter_groups(doors: &[RawFd]) -> Result<(), i32> {
 
 /// Puts the four descriptors at 0 to 3 and closes all others. They are moved up first, out of each other's way.
 unsafe fn place_descriptors(launch: &Launch<'_>) {
+    // SAFETY: only descriptors of this forked child are moved and closed, and `init` uses them by their new
+    // numbers.
     unsafe {
         let sources = [launch.stdin, launch.stdout, launch.stderr, launch.control];
         let mut raised = [0; 4];
@@ -168,6 +173,7 @@ unsafe fn place_descriptors(launch: &Launch<'_>) {
 }
 
 unsafe fn close_from(first: RawFd) {
+    // SAFETY: the caller gives up every descriptor from `first` on.
     unsafe {
         if libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) != 0 {
             for fd in first..MAX_FD {
@@ -180,6 +186,7 @@ unsafe fn close_from(first: RawFd) {
 /// The supervisor writes the id maps and the cgroups first. Its end without a word means that it died.
 unsafe fn wait_for_go() -> bool {
     let mut byte = 0u8;
+    // SAFETY: the byte is a live local.
     unsafe { retry(|| libc::read(CONTROL, (&raw mut byte).cast(), 1)) == 1 }
 }
 
@@ -194,6 +201,7 @@ unsafe fn retry(mut call: impl FnMut() -> isize) -> isize {
 
 /// Performs one step: 0, or -1 with `errno`.
 unsafe fn perform(step: &Step) -> c_int {
+    // SAFETY: all pointers come from C strings of the step, which outlives the call.
     unsafe {
         match step {
             Step::TakeIds => take_ids(),
@@ -226,6 +234,8 @@ unsafe fn perform(step: &Step) -> c_int {
 }
 
 unsafe fn take_ids() -> c_int {
+    // SAFETY: plain numbers and a null pointer with length zero, raw so that no other thread's ids are
+    // touched.
     unsafe {
         let id = BOX_ID;
         let failed = libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()) != 0
@@ -237,6 +247,7 @@ unsafe fn take_ids() -> c_int {
 
 /// gVisor knows no setgroups file, and needs none.
 unsafe fn map_ids(uid: &CStr, gid: &CStr) -> c_int {
+    // SAFETY: the strings are C strings, and `write_existing` asks for nothing else.
     unsafe {
         if write_existing(c"/proc/self/setgroups", b"deny") != 0 && errno() != libc::ENOENT {
             return -1;
@@ -248,6 +259,8 @@ unsafe fn map_ids(uid: &CStr, gid: &CStr) -> c_int {
 }
 
 unsafe fn write_existing(path: &CStr, data: &[u8]) -> c_int {
+    // SAFETY: the path is a C string, the buffer a slice with its own length, the errno location this
+    // thread's.
     unsafe {
         let fd = libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
         if fd < 0 {
@@ -265,6 +278,7 @@ unsafe fn write_existing(path: &CStr, data: &[u8]) -> c_int {
 }
 
 unsafe fn write_file(path: &CStr, data: &[u8], mode: u32) -> c_int {
+    // SAFETY: as in `write_existing`.
     unsafe {
         let fd =
             libc::open(path.as_ptr(), libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY | libc::O_CLOEXEC, mode);
@@ -285,6 +299,7 @@ unsafe fn write_file(path: &CStr, data: &[u8], mode: u32) -> c_int {
 
 /// As `pivot_root(2)` says of `pivot_root(".", ".")`: the old root ends on top of the new one and is dropped from there.
 unsafe fn pivot(root: &CStr) -> c_int {
+    // SAFETY: the path is a C string; the kernel checks the rest.
     unsafe {
         let here = c".".as_ptr();
         let failed = libc::chdir(root.as_ptr()) != 0
@@ -297,6 +312,7 @@ unsafe fn pivot(root: &CStr) -> c_int {
 
 /// Tells that the box stands and hands out its working folder and its /proc.
 unsafe fn send_ready() {
+    // SAFETY: rusage is plain data that getrusage fills; the descriptors are this function's own.
     unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
         libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
@@ -313,10 +329,13 @@ unsafe fn send_ready() {
 }
 
 unsafe fn send(message: Message) {
+    // SAFETY: no descriptors are passed.
     unsafe { send_with(&message, &[]) };
 }
 
 unsafe fn send_with(message: &Message, fds: &[RawFd]) {
+    // SAFETY: header, part and space are live locals, and two descriptors fit into the space (`CMSG_SPACE` of
+    // 8 bytes is 24).
     unsafe {
         let mut part =
             libc::iovec { iov_base: std::ptr::from_ref(message).cast_mut().cast(), iov_len: Message::SIZE };
@@ -347,6 +366,8 @@ struct Start<'a> {
 /// Starts the program on a stack of its own, as vfork does: no page table is copied, and init goes on once `execve`
 /// has worked or failed.
 unsafe fn start_program(launch: &mut Launch<'_>) -> i32 {
+    // SAFETY: the stack is as long as it says and belongs to the child alone; `start` outlives it, since
+    // CLONE_VFORK lets us go on only when the child has executed or ended.
     unsafe {
         let top = launch.stack.as_mut_ptr().add(launch.stack.len()).cast::<c_void>();
         let top = top.sub(top as usize % 16);
@@ -393,6 +414,7 @@ unsafe fn drop_privileges() {
         pid: i32,
     }
     const VERSION_3: u32 = 0x2008_0522;
+    // SAFETY: prctl takes numbers, capset a header and two data records of version 3, both live locals.
     unsafe {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         for capability in 0..64 {
@@ -411,6 +433,7 @@ unsafe fn drop_privileges() {
 unsafe fn reap(program: i32) -> i32 {
     let mut status = 0;
     loop {
+        // SAFETY: the status is a live local.
         let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL) };
         if pid == program || (pid < 0 && errno() != libc::EINTR) {
             return status;
