@@ -217,6 +217,40 @@ fn own_cgroups() -> usize {
     ["memory", "cpuacct", "pids"].iter().map(|c| folders(groups(c))).sum()
 }
 
+/// The other side of the next test: in a mount namespace of its own, where it may mount what it likes.
+#[test]
+#[ignore = "not a test: started by what_is_mounted_later_does_not_show_either"]
+fn mounts_under_an_engine() {
+    let engine = engine_with(true);
+    let list = || printed(&run(&engine, &attack(&["list", "/opt"], limits())));
+    let before = list();
+    let mount = std::process::Command::new("mount").args(["-t", "tmpfs", "tmpfs", "/opt"]).status().unwrap();
+    assert!(mount.success());
+    std::fs::write("/opt/secret", "").unwrap();
+    assert!(!before.contains("secret"));
+    assert_eq!(list(), "", "the box shows what is mounted, or what it covers");
+    // A folder that was bound alone until now has a mount below it.
+    let below = "/usr/share/doc/bash";
+    let mount = std::process::Command::new("mount").args(["-t", "tmpfs", "tmpfs", below]).status().unwrap();
+    assert!(mount.success());
+    std::fs::write(format!("{below}/secret"), "").unwrap();
+    assert_eq!(printed(&run(&engine, &attack(&["list", below], limits()))), "");
+}
+
+#[test]
+fn what_is_mounted_later_does_not_show_either() {
+    if !engine_with(true).surroundings().root {
+        return; // an ordinary user can mount nothing for others
+    }
+    let inside = std::process::Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "--"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "mounts_under_an_engine", "--ignored"])
+        .output()
+        .unwrap();
+    assert!(inside.status.success(), "{}", String::from_utf8_lossy(&inside.stderr));
+}
+
 /// The supervisor of the next test: holds a box whose program sleeps, until it is killed.
 #[test]
 #[ignore = "not a test: started and killed by a_killed_supervisor_takes_its_boxes_along"]

@@ -2,8 +2,10 @@
 
 mod cgroup;
 mod child;
+mod perform;
 mod procfs;
 mod script;
+mod shown;
 mod supervise;
 mod surroundings;
 mod sys;
@@ -25,7 +27,8 @@ use crate::request::{Limits, Request};
 use cgroup::{Controllers, Group};
 use child::{Launch, Message};
 use procfs::{Table, Units};
-use script::{BoundEntry, Planned, Site};
+use script::{Planned, Site};
+use shown::Shown;
 use supervise::{Init, Meter, Running, Stream};
 pub use surroundings::Surroundings;
 
@@ -60,9 +63,8 @@ impl Default for Options {
 /// Makes boxes with what an ordinary process may ask of the kernel; uses more where there is more.
 #[derive(Debug)]
 pub struct NativeEngine {
-    toolchain: PathBuf,
+    shown: Shown,
     staging: PathBuf,
-    view: Vec<BoundEntry>,
     controllers: Option<Controllers>,
     surroundings: Surroundings,
     units: Units,
@@ -76,9 +78,7 @@ impl NativeEngine {
     pub fn new(options: &Options) -> Result<Self, Error> {
         let reading = Error::supervise("reading the toolchain's file system");
         let toolchain = std::fs::canonicalize(&options.toolchain).map_err(&reading)?;
-        let entries = view::read(&toolchain, &options.hidden).map_err(&reading)?;
-        let look_up = |entry| BoundEntry::look_up(entry, &toolchain);
-        let view = entries.into_iter().map(look_up).collect::<io::Result<_>>().map_err(&reading)?;
+        let shown = Shown::new(&toolchain, &options.hidden).map_err(&reading)?;
         let staging = surroundings::staging(&toolchain).ok_or_else(|| {
             reading(io::Error::new(io::ErrorKind::NotFound, "none of /tmp, /run, /mnt and /srv is a folder"))
         })?;
@@ -86,9 +86,8 @@ impl NativeEngine {
         let surroundings = Surroundings::look(controllers.is_some());
         let units = Units { ticks_per_second: sys::clock_ticks(), page: rustix::param::page_size() as u64 };
         Ok(Self {
-            toolchain,
+            shown,
             staging,
-            view,
             controllers,
             surroundings,
             units,
@@ -103,11 +102,12 @@ impl NativeEngine {
         &self.surroundings
     }
 
-    fn script(&self, request: &Request) -> Vec<Planned> {
+    fn script(&self, request: &Request) -> Result<Vec<Planned>, Error> {
         let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let ids = (!self.surroundings.root).then_some(own);
-        let site = Site { toolchain: &self.toolchain, view: &self.view, staging: &self.staging, ids };
-        script::write(&site, request)
+        let view = self.shown.view().map_err(Error::supervise("reading the toolchain's file system"))?;
+        let site = Site { toolchain: self.shown.toolchain(), view: &view, staging: &self.staging, ids };
+        Ok(script::write(&site, request))
     }
 
     fn group(&self, limits: &Limits) -> Result<Option<Group>, Error> {
@@ -161,7 +161,7 @@ const ADDRESS_SLACK: u64 = 1 << 30;
 
 impl Engine for NativeEngine {
     fn run(&self, request: &Request, cancel: &Cancel) -> Result<Outcome, Error> {
-        let script = self.script(request);
+        let script = self.script(request)?;
         let group = self.group(&request.limits)?;
         let (started, parent_ends) = self.start(request, &script, group.as_ref())?;
         let ready = await_ready(&parent_ends.control, &script, cancel)?;
