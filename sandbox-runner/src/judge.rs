@@ -67,6 +67,7 @@ impl<'a> Judge<'a> {
                 return Report::early(Verdict::InternalError, message, compile);
             }
         };
+        progress(Progress::Tested(0));
         let tests = self.run_all(plan, &runnable, cancel, progress);
         fold(plan, compile, tests)
     }

@@ -168,10 +168,11 @@ unsafe fn place_descriptors(launch: &Launch<'_>) {
     }
 }
 
+/// gVisor takes the last descriptor for a signed number and refuses `u32::MAX`.
 unsafe fn close_from(first: RawFd) {
     // SAFETY: the caller gives up every descriptor from `first` on.
     unsafe {
-        if libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) != 0 {
+        if libc::syscall(libc::SYS_close_range, first, i32::MAX, 0) != 0 {
             for fd in first..MAX_FD {
                 libc::close(fd);
             }
