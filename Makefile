@@ -51,7 +51,7 @@ lint: ## Formatting, clippy, licences and bans of dependencies, shell scripts
 
 .PHONY: bench
 bench: ## Figures of boxes and whole judgings beside floors measured in the same run
-	$(stage) "set-up for the benchmarks" e2e/setup bench
+	$(stage) "set-up for the benchmarks" bash -ec 'e2e/setup bench && e2e/cluster/build runsc'
 	$(stage) "benchmarks" cargo run --locked --release -p e2e --bin bench
 
 .PHONY: mutants

@@ -13,6 +13,7 @@ use crate::bare;
 use crate::figure::Figure;
 use crate::screen::Screen;
 use crate::statistics::percentile;
+use crate::workspace;
 
 /// The program that does nothing.
 pub(crate) const PROGRAM: &str = "/bin/true";
@@ -71,6 +72,13 @@ pub(crate) fn measure(
             "the same by an ordinary user, without cgroups",
             50,
             &as_ordinary_user(count)?,
+        );
+        screen.progress("boxes in gVisor", 0, 1);
+        add(
+            "box_exec_gvisor_p50",
+            "the same in a gVisor container, as uid 65532",
+            50,
+            &in_gvisor(count / 5)?,
         );
     }
     figures.push(parallel(engine, count, threads, screen)?);
@@ -169,10 +177,21 @@ pub(crate) fn side_by_side(
 fn as_ordinary_user(count: usize) -> anyhow::Result<Samples> {
     let mut child = Process::new("/proc/self/exe");
     child.args([SAMPLES, &count.to_string()]).env_clear().current_dir("/").uid(ORDINARY).gid(ORDINARY);
-    let output =
-        child.stderr(std::process::Stdio::inherit()).output().context("starting an ordinary user's child")?;
-    ensure!(output.status.success(), "boxes of an ordinary user: {}", output.status);
-    serde_json::from_slice(&output.stdout).context("what the ordinary user's child printed")
+    samples_of(child).context("boxes of an ordinary user")
+}
+
+/// The same by this program inside gVisor. Its floor is of that place too.
+fn in_gvisor(count: usize) -> anyhow::Result<Samples> {
+    let mut child = Process::new(workspace().join("e2e/gvisor/run"));
+    let bind = format!("{}:/mnt/bench", std::env::current_exe()?.display());
+    child.args(["--bind", &bind, "--", "/mnt/bench", SAMPLES, &count.to_string()]);
+    samples_of(child).context("boxes in gVisor")
+}
+
+fn samples_of(mut child: Process) -> anyhow::Result<Samples> {
+    let output = child.stderr(std::process::Stdio::inherit()).output()?;
+    ensure!(output.status.success(), "{}", output.status);
+    serde_json::from_slice(&output.stdout).context("what the child printed")
 }
 
 /// What that child does.
