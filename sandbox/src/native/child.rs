@@ -22,8 +22,9 @@ pub(super) struct Message {
     pub(super) value: i32,
     /// Largest resident size of init until then, in KiB.
     pub(super) resident_kib: u32,
-    /// CPU time init used until it was ready, in microseconds.
-    pub(super) cpu: u64,
+    /// With READY: CPU time init used until then, in microseconds. With ENDED: how long the program ran by the
+    /// monotonic clock, in nanoseconds.
+    pub(super) time: u64,
 }
 
 impl Message {
@@ -37,13 +38,13 @@ impl Message {
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let word = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
-        let cpu = u64::from_ne_bytes(bytes.get(16..24)?.try_into().ok()?);
+        let time = u64::from_ne_bytes(bytes.get(16..24)?.try_into().ok()?);
         Some(Self {
             kind: word(0)?,
             index: word(4)?,
             value: word(8)?.cast_signed(),
             resident_kib: word(12)?,
-            cpu,
+            time,
         })
     }
 }
@@ -116,9 +117,11 @@ unsafe fn init(launch: &mut Launch<'_>) -> ! {
             }
         }
         send_ready();
+        let start = nanoseconds();
         let program = start_program(launch);
         let status = reap(program);
-        send(Message { kind: Message::ENDED, value: status, ..Message::default() });
+        let time = nanoseconds().saturating_sub(start);
+        send(Message { kind: Message::ENDED, value: status, time, ..Message::default() });
         libc::_exit(0);
     }
 }
@@ -187,6 +190,14 @@ unsafe fn wait_for_go() -> bool {
     unsafe { retry(|| libc::read(CONTROL, (&raw mut byte).cast(), 1)) == 1 }
 }
 
+/// The monotonic clock.
+fn nanoseconds() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the timespec is a live local.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
+
 /// Tells that the box stands and hands out its working folder and its /proc.
 unsafe fn send_ready() {
     // SAFETY: rusage is plain data that getrusage fills; the descriptors are this function's own.
@@ -198,7 +209,7 @@ unsafe fn send_ready() {
         let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
         let fds = [libc::open(c".".as_ptr(), flags), libc::open(c"/proc".as_ptr(), flags)];
         let resident_kib = u32::try_from(usage.ru_maxrss).unwrap_or(0);
-        send_with(&Message { kind: Message::READY, cpu, resident_kib, ..Message::default() }, &fds);
+        send_with(&Message { kind: Message::READY, time: cpu, resident_kib, ..Message::default() }, &fds);
         for fd in fds {
             libc::close(fd);
         }
@@ -324,7 +335,7 @@ mod tests {
 
     #[test]
     fn a_message_survives_the_socket() {
-        let message = Message { kind: 2, index: 7, value: -1, resident_kib: 9, cpu: u64::MAX };
+        let message = Message { kind: 2, index: 7, value: -1, resident_kib: 9, time: u64::MAX };
         // SAFETY: Message is repr(C) without padding, so all its bytes are initialised.
         let bytes: [u8; Message::SIZE] = unsafe { std::mem::transmute(message) };
         assert_eq!(Message::from_bytes(&bytes), Some(message));

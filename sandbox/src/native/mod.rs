@@ -294,7 +294,7 @@ fn read_ready(control: &OwnedFd, script: &[Planned]) -> Result<Ready, Error> {
     });
     let mut fds = fds.next().into_iter().flatten();
     match Message::from_bytes(&bytes) {
-        Some(Message { kind: Message::READY, cpu, resident_kib, .. }) => {
+        Some(Message { kind: Message::READY, time: cpu, resident_kib, .. }) => {
             let floor = u64::from(resident_kib) * 1024;
             Ok(Ready { cpu: Duration::from_micros(cpu), floor, work: fds.next(), proc: fds.next() })
         }

@@ -71,9 +71,10 @@ impl Running<'_> {
         let mut most = Most::default();
         let mut chunk = vec![0; CHUNK];
         let end = self.until_end(program, cancel, start, &mut most, &mut chunk);
-        let wall = start.elapsed();
+        let watched = start.elapsed();
         let reaped = self.clear_away()?;
         let end = end?;
+        let wall = if let End::Program(_, wall) = end { wall } else { watched };
         for stream in [&mut self.stdout, &mut self.stderr] {
             stream.drain(self.limits.output, &mut chunk)?;
         }
@@ -91,7 +92,7 @@ impl Running<'_> {
         let mut next_look = start + self.tick();
         loop {
             match self.wait_for_news(start, cancel, chunk)? {
-                News::Ended(status) => return Ok(End::Program(status)),
+                News::Ended(status, wall) => return Ok(End::Program(status, wall)),
                 News::InitDied => return Ok(End::Init),
                 News::ExecFailed(source) => {
                     return Err(Error::Exec { program: program.to_owned(), source });
@@ -156,7 +157,9 @@ impl Running<'_> {
         let (read, _) = rustix::net::recv(&self.control, &mut bytes, rustix::net::RecvFlags::empty())
             .map_err(Error::supervise("reading from init"))?;
         Ok(match Message::from_bytes(&bytes[..read]) {
-            Some(Message { kind: Message::ENDED, value, .. }) => News::Ended(value),
+            Some(Message { kind: Message::ENDED, value, time, .. }) => {
+                News::Ended(value, Duration::from_nanos(time))
+            }
             Some(Message { kind: Message::EXEC_FAILED, value, .. }) => {
                 News::ExecFailed(io::Error::from_raw_os_error(value))
             }
@@ -218,15 +221,16 @@ impl Running<'_> {
             (out_of_memory, Limit::Memory),
             (cpu.value > self.limits.cpu, Limit::Cpu),
             (self.over_output(), Limit::Output),
+            (wall > self.limits.wall, Limit::Wall),
         ];
         let exceeded = match end {
             // An out-of-memory kill that the wall clock or a counter overtook is still what ended it.
             End::Limit(limit) if limit != Limit::Wall => Some(limit),
             End::Limit(limit) => Some(if out_of_memory { Limit::Memory } else { limit }),
-            End::Program(_) | End::Init => late.iter().find(|(broken, _)| *broken).map(|(_, limit)| *limit),
+            End::Program(..) | End::Init => late.iter().find(|(broken, _)| *broken).map(|(_, limit)| *limit),
         };
         let exit = match end {
-            End::Program(status) => exit_of(status),
+            End::Program(status, _) => exit_of(status),
             End::Init | End::Limit(_) => Exit::Signal(libc::SIGKILL),
         };
         let (stdout, stderr) = (self.stdout.into_capture(), self.stderr.into_capture());
@@ -263,14 +267,15 @@ impl Running<'_> {
 
 #[derive(Clone, Copy)]
 enum End {
-    Program(i32),
+    /// Its wait status, and how long it ran by init's account, which no late wake-up of ours adds to.
+    Program(i32, Duration),
     /// Init died without a word: killed for memory, or by the program where it may.
     Init,
     Limit(Limit),
 }
 
 enum News {
-    Ended(i32),
+    Ended(i32, Duration),
     ExecFailed(io::Error),
     InitDied,
     Cancelled,
