@@ -207,14 +207,28 @@ fn nothing_is_left_of_many_boxes() {
     }
     assert_eq!(state(), before);
     assert_eq!(own_cgroups(), 0);
+    if engine.surroundings().cgroup_v1 {
+        let sleeper = attack(&["sleeps"], Limits { wall: Duration::from_secs(1), ..limits() });
+        let seen = std::thread::scope(|scope| {
+            let running = scope.spawn(|| run(&engine, &sleeper));
+            while own_cgroups() == 0 && !running.is_finished() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            own_cgroups()
+        });
+        assert_eq!(seen, 3, "this test would see a group that was left");
+    }
 }
 
-/// Groups that boxes of this process left.
+/// Groups that boxes of this process left, wherever the hierarchies have this process.
 fn own_cgroups() -> usize {
-    let groups = |controller: &str| format!("/sys/fs/cgroup/{controller}/kubejudge-{}", std::process::id());
-    let folders =
-        |path| std::fs::read_dir(path).into_iter().flatten().flatten().filter(|e| e.path().is_dir()).count();
-    ["memory", "cpuacct", "pids"].iter().map(|c| folders(groups(c))).sum()
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let groups = |line: &str| {
+        let (controller, path) = line.split_once(':')?.1.split_once(':')?;
+        let folder = format!("/sys/fs/cgroup/{controller}{path}/kubejudge-{}", std::process::id());
+        Some(std::fs::read_dir(folder).ok()?.flatten().filter(|entry| entry.path().is_dir()).count())
+    };
+    own.lines().filter_map(groups).sum()
 }
 
 /// The other side of the next test: in a mount namespace of its own, where it may mount what it likes.
