@@ -1,6 +1,5 @@
 //! Submission: one program to be judged.
 #![expect(unreachable_pub, reason = "KubeSchema repeats a public struct inside a function")]
-#![expect(clippy::doc_markdown, reason = "these texts are what `kubectl explain` prints")]
 #![expect(clippy::duplicated_attributes, reason = "printer columns share the names of their keys")]
 
 use kube::{CustomResource, KubeSchema};

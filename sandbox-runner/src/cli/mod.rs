@@ -38,7 +38,7 @@ Exit status:
 /// Options of `judge`.
 #[derive(Debug, Args)]
 pub struct JudgeArgs {
-    /// Files with one Submission, Language or `ConfigMap` each, or folders of such files.
+    /// Files with one Submission, Language or ConfigMap each, or folders of such files.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// How to print the results.

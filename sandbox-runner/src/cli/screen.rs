@@ -13,7 +13,7 @@ use crate::report::{CompileReport, Report};
 use crate::status::mebibytes;
 
 /// Widest message of a row on a terminal and elsewhere; the whole of it is in the status.
-const MESSAGE: usize = 100;
+const MESSAGE: usize = 120;
 
 /// A finished Submission as the screen shows it.
 pub(super) struct Row<'a> {
@@ -135,7 +135,7 @@ impl Screen {
             if self.expect { format!("{:<23}", expected.unwrap_or("-")) } else { String::new() };
         let differs = self.expect && *expected != Some(report.verdict.name());
         let mut message =
-            crate::excerpt::printable(report.message.as_bytes(), MESSAGE).replace(['\n', '\t'], " ");
+            crate::excerpt::printable(words(report).as_bytes(), MESSAGE).replace(['\n', '\t'], " ");
         if differs {
             message = format!("DIFFERS  {message}");
         }
@@ -195,6 +195,22 @@ fn print(text: &str) {
     writeln!(io::stdout(), "{text}").ok();
 }
 
+/// The report's message, and what the compiler complained of first.
+fn words(report: &Report) -> String {
+    let output = report.compile.as_ref().map(|c| c.output.as_str()).unwrap_or_default();
+    match complaint(output) {
+        Some(line) if report.verdict == Verdict::CompilationError => format!("{}: {line}", report.message),
+        _ => report.message.clone(),
+    }
+}
+
+/// The first line that announces an error, or that speaks of one, or that says anything.
+fn complaint(output: &str) -> Option<&str> {
+    let lines = || output.lines().map(str::trim).filter(|line| !line.is_empty());
+    let with = |word: &str| lines().find(|line| line.to_ascii_lowercase().contains(word));
+    with("error:").or_else(|| with("error")).or_else(|| lines().next())
+}
+
 fn compile_column(compile: &CompileReport) -> String {
     if compile.cached {
         "cached".to_owned()
@@ -209,4 +225,20 @@ fn milliseconds(duration: Duration) -> String {
 
 fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_compilers_first_error_is_quoted() {
+        let gcc = "main.c: In function 'main':\nmain.c:3:5: error: expected ';'\n    3 | }";
+        assert_eq!(complaint(gcc), Some("main.c:3:5: error: expected ';'"));
+        let python = "*** Error compiling 'main.py'...\n  File \"main.py\", line 1\nSyntaxError: invalid\n";
+        assert_eq!(complaint(python), Some("SyntaxError: invalid"));
+        assert_eq!(complaint("Listing\n2 Errors"), Some("2 Errors"));
+        assert_eq!(complaint("no way\nat all"), Some("no way"));
+        assert_eq!(complaint(" \n"), None);
+    }
 }
