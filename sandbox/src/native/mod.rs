@@ -31,14 +31,10 @@ use script::{Planned, Site};
 use shown::Shown;
 use supervise::{Init, Meter, Running, Stream};
 pub use surroundings::Surroundings;
+use surroundings::{FIRST_ID, IDS};
 
 /// How long a box may take to be made, on a machine under full load.
 const SETUP: Duration = Duration::from_mins(1);
-/// As root, boxes belong to ids of this range, so that no two at one time share a user. Debian keeps it free
-/// (policy 9.2.2), and it lies below 65536, which a container's own id range often ends at.
-const FIRST_ID: u32 = 65_100;
-const IDS: u32 = 400;
-
 /// How an engine is set up.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -104,7 +100,7 @@ impl NativeEngine {
 
     fn script(&self, request: &Request) -> Result<Vec<Planned>, Error> {
         let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        let ids = (!self.surroundings.root).then_some(own);
+        let ids = (!self.surroundings.own_users).then_some(own);
         let view = self.shown.view().map_err(Error::supervise("reading the toolchain's file system"))?;
         let site = Site { toolchain: self.shown.toolchain(), view: &view, staging: &self.staging, ids };
         Ok(script::write(&site, request))
@@ -233,7 +229,7 @@ impl NativeEngine {
             let _blocked = sys::SignalsBlocked::new();
             Init::new(child::spawn(&mut launch).map_err(fork_error)?)
         };
-        if self.surroundings.root {
+        if self.surroundings.own_users {
             self.map_ids(init.pid()).map_err(Error::supervise("mapping the box's user"))?;
         }
         rustix::io::write(&control, &[1]).map_err(Error::supervise("starting init"))?;
