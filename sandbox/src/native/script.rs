@@ -265,6 +265,12 @@ impl Script<'_> {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::MapIds { uid, .. } if *uid == id_map(0) => {
+                write!(
+                    f,
+                    "mapping the box's user: root may map itself with CAP_SETFCAP alone, run as another user"
+                )
+            }
             Self::MapIds { .. } => write!(f, "mapping the box's user"),
             Self::TakeIds => write!(f, "taking the box's user id"),
             Self::Unshare(flags) => write!(f, "making namespaces ({flags:#x})"),
@@ -388,6 +394,7 @@ mod tests {
         assert!(matches!(script(0, None)[0].step, Step::TakeIds));
         let Step::MapIds { uid, gid } = &script(0, Some((5, 6)))[0].step else { panic!("no map") };
         assert_eq!((uid.to_bytes(), gid.to_bytes()), (&b"1000 5 1"[..], &b"1000 6 1"[..]));
+        assert!(words(&script(0, Some((0, 0))))[0].contains("run as another user"));
     }
 
     #[test]
