@@ -56,6 +56,7 @@ bench: ## Figures of boxes and whole judgings beside floors measured in the same
 
 .PHONY: mutants
 mutants: ## Break the product in known ways and see that a test fails
+	$(stage) "set-up for the tests" e2e/setup test
 	$(stage) "mutants" e2e/mutants/run
 
 .PHONY: crds
