@@ -14,6 +14,9 @@ pub struct Runnable<'a> {
     program: &'a Program,
     request: Request,
     comparison: Comparison,
+    /// Whether what is executed was made from the source, so that a kernel which refuses it refuses the submitter's
+    /// work: a broken ELF file, say. A program of the toolchain, or one that was never made, is the Language's.
+    runs_artifact: bool,
 }
 
 impl<'a> Runnable<'a> {
@@ -25,8 +28,10 @@ impl<'a> Runnable<'a> {
     ) -> Result<Self, RequestError> {
         let file = |f: &sandbox::ArtifactFile| BoxFile::new(&f.path, Arc::clone(&f.data), f.executable);
         let files = artifact.files.iter().map(file).collect::<Result<_, _>>()?;
-        let request = Request::new(program.run_command()?, files, program.run_limits())?;
-        Ok(Self { program, request, comparison })
+        let command = program.run_command()?;
+        let runs_artifact = artifact.files.iter().any(|f| command.program() == format!("./{}", f.path));
+        let request = Request::new(command, files, program.run_limits())?;
+        Ok(Self { program, request, comparison, runs_artifact })
     }
 
     /// Runs and judges `test`. A fault of the platform is a report too.
@@ -34,6 +39,9 @@ impl<'a> Runnable<'a> {
         let request = self.request.clone().stdin(Arc::clone(&test.input));
         match engine.run(&request, cancel) {
             Ok(outcome) => self.judge(test, &outcome),
+            Err(sandbox::Error::Exec { source, .. }) if self.runs_artifact => {
+                TestReport::not_started(format!("the program can't be executed: {source}"))
+            }
             Err(error) => TestReport::platform_fault(error.to_string()),
         }
     }

@@ -59,6 +59,11 @@ impl TestReport {
         Self::without_run(Verdict::InternalError, message.into())
     }
 
+    /// A program that the kernel refuses to execute.
+    pub fn not_started(message: impl Into<String>) -> Self {
+        Self::without_run(Verdict::RuntimeError, message.into())
+    }
+
     fn without_run(verdict: Verdict, message: String) -> Self {
         Self { verdict, message, usage: None, exit: None, excerpts: None }
     }

@@ -45,6 +45,23 @@ fn expect_compares_with_the_annotation() {
     place.judge(&["--expect"], &[&other, &bad]).expect(2);
 }
 
+/// What the submitter's source became is the submitter's, even if the kernel does not know what to do with it.
+#[test]
+fn an_artifact_that_is_no_program_is_a_runtime_error() {
+    let place = Place::new();
+    let copies = json!({"compile": {"command": ["/bin/cp", "main.c", "main"]}});
+    let files = [
+        place.object(&language("c17", "copied", &copies)),
+        place.object(&submission("garbage", "copied", "a text and no program", "")),
+        place.object(&submission("no-interpreter", "copied", "#!/no/such/interpreter\n", "")),
+    ];
+    let outcome = place.json(&[], &files).expect(0);
+    for name in ["garbage", "no-interpreter"] {
+        assert_eq!(outcome.verdict(name), "RuntimeError");
+        assert!(outcome.status(name)["message"].as_str().unwrap().contains("can't be executed"));
+    }
+}
+
 /// The platform's fault outweighs all else, and is nobody else's.
 #[test]
 fn a_program_of_the_toolchain_that_is_missing_is_exit_status_3() {
