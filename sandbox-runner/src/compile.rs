@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use judging::Verdict;
-use sandbox::{Artifact, ArtifactFile, Cancel, CollectBounds, Engine, Exit, Limit, Outcome, Request};
+use crds::Compile;
+use sandbox::{Artifact, ArtifactFile, Cancel, CollectBounds, Engine, Exit, Limit, Limits, Outcome, Request};
 
 use crate::cache::{DiskCache, Key};
 use crate::excerpt::{COMPILER_OUTPUT, printable};
-use crate::plan::Program;
+use crate::plan::{Program, command_of};
 use crate::report::{CompileReport, Usage};
 use crate::slots::Slots;
 use crate::toolchain::Toolchain;
@@ -49,8 +49,6 @@ pub enum Compiled {
     Ready(Arc<Artifact>, Option<CompileReport>),
     /// The compiler refused it, or broke a limit.
     Refused {
-        /// Always [`Verdict::CompilationError`].
-        verdict: Verdict,
         /// Why.
         message: String,
         /// How it went.
@@ -90,12 +88,13 @@ impl<'a> Compiler<'a> {
         })?;
         let key = Key::of(program, &identity);
         let turn = self.turn(key);
-        let _alone = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = turn.lock().unwrap_or_else(PoisonError::into_inner);
         let compiled = match self.cache.as_ref().and_then(|c| c.get(&key)) {
             Some(artifact) => Ok(Compiled::Ready(Arc::new(artifact), Some(from_cache()))),
-            None => self.compile_now(program, &key, slots, cancel),
+            None => self.compile_now(program, compile, &key, slots, cancel),
         };
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        drop(alone);
+        self.leave(&key, turn);
         compiled
     }
 
@@ -104,21 +103,29 @@ impl<'a> Compiler<'a> {
         Arc::clone(running.entry(key).or_default())
     }
 
+    /// The last to leave takes the entry along; while others wait at it, whoever comes must wait there too.
+    fn leave(&self, key: &Key, turn: Arc<Mutex<()>>) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(turn);
+        if running.get(key).is_some_and(|turn| Arc::strong_count(turn) == 1) {
+            running.remove(key);
+        }
+    }
+
     fn compile_now(
         &self,
         program: &Program,
+        compile: &Compile,
         key: &Key,
         slots: &Slots,
         cancel: &Cancel,
     ) -> Result<Compiled, CompileError> {
-        let request = request(program)
+        let limits = program.compile_limits(compile);
+        let _slot = slots.take(limits.memory)?;
+        let request = request(program, compile, limits)
             .map_err(|source| CompileError::Language { language: program.language_name.clone(), source })?;
-        let Some((request, memory)) = request else {
-            return Ok(Compiled::Ready(Arc::new(source_alone(program)), None));
-        };
-        let _slot = slots.take(memory)?;
         let outcome = self.engine.run(&request, cancel)?;
-        let compiled = judge(program, &outcome);
+        let compiled = judge(compile, &outcome);
         if let (Compiled::Ready(artifact, _), Some(cache)) = (&compiled, &self.cache)
             && let Err(error) = cache.put(key, artifact)
         {
@@ -139,18 +146,14 @@ fn from_cache() -> CompileReport {
     CompileReport { cached: true, exit_code: None, usage: None, output: String::new() }
 }
 
-/// The compiler's box, and the memory it is admitted with.
-fn request(program: &Program) -> Result<Option<(Request, u64)>, sandbox::RequestError> {
-    let (Some(command), Some(limits)) = (program.compile_command().transpose()?, program.compile_limits())
-    else {
-        return Ok(None);
-    };
-    let memory = limits.memory;
+/// The compiler's box.
+fn request(program: &Program, compile: &Compile, limits: Limits) -> Result<Request, sandbox::RequestError> {
+    let command = command_of(&compile.command, &compile.env)?;
     let request = Request::new(command, vec![program.source_file()?], limits)?;
-    Ok(Some((request.keep_stderr(COMPILER_OUTPUT * 4), memory)))
+    Ok(request.keep_stderr(COMPILER_OUTPUT * 4))
 }
 
-fn judge(program: &Program, outcome: &Outcome) -> Compiled {
+fn judge(compile: &Compile, outcome: &Outcome) -> Compiled {
     let exit_code = match outcome.exit {
         Exit::Code(code) if outcome.exceeded.is_none() => Some(code),
         _ => None,
@@ -158,13 +161,11 @@ fn judge(program: &Program, outcome: &Outcome) -> Compiled {
     let usage = Usage { cpu: outcome.cpu, wall: outcome.wall, memory: outcome.memory };
     let output = output(outcome);
     let report = CompileReport { cached: false, exit_code, usage: Some(usage), output };
-    let refused =
-        |message| Compiled::Refused { verdict: Verdict::CompilationError, message, report: report.clone() };
+    let refused = |message| Compiled::Refused { message, report: report.clone() };
     if let Some(message) = failure(outcome) {
         return refused(message);
     }
-    let artifacts = program.language.compile.as_ref().map_or(&[][..], |c| &c.artifacts);
-    match outcome.leftovers.collect(artifacts, CollectBounds::default()) {
+    match outcome.leftovers.collect(&compile.artifacts, CollectBounds::default()) {
         Ok(artifact) => Compiled::Ready(Arc::new(artifact), Some(report)),
         Err(error) => refused(format!("the compiler left no program: {error}")),
     }

@@ -45,8 +45,8 @@ impl<'a> Judge<'a> {
         progress(Progress::Compiling);
         match self.compiler.compile(&plan.program, &self.slots, cancel) {
             Ok(Compiled::Ready(artifact, report)) => self.test(plan, &artifact, report, cancel, progress),
-            Ok(Compiled::Refused { verdict, message, report }) => {
-                Report::early(verdict, message, Some(report))
+            Ok(Compiled::Refused { message, report }) => {
+                Report::early(Verdict::CompilationError, message, Some(report))
             }
             Err(error) => Report::early(Verdict::InternalError, error.to_string(), None),
         }

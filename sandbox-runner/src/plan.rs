@@ -109,9 +109,8 @@ impl Program {
         self.limits_of(cpu, wall, memory_bytes, output_bytes, processes, 0)
     }
 
-    /// The box's limits for the compiler; none where the source runs as it is.
-    pub fn compile_limits(&self) -> Option<Limits> {
-        let limits = &self.language.compile.as_ref()?.limits;
+    /// The box's limits for the compiler.
+    pub fn compile_limits(&self, compile: &crds::Compile) -> Limits {
         let crds::CompileLimits {
             time_milliseconds,
             wall_time_milliseconds,
@@ -119,14 +118,14 @@ impl Program {
             output_bytes,
             processes,
             disk_bytes,
-        } = *limits;
+        } = compile.limits;
         let Clocks { cpu, wall } =
             Clocks::new(milliseconds(time_milliseconds), wall_time_milliseconds.map(milliseconds));
         let mut limits =
             self.limits_of(cpu, wall, memory_bytes, output_bytes, processes, unsigned(disk_bytes));
         // A compiler may be a program of another kind than what it makes; its memory is limited as resident.
         limits.reserves_address_space = true;
-        Some(limits)
+        limits
     }
 
     fn limits_of(
@@ -156,19 +155,14 @@ impl Program {
         command_of(&self.language.run.command, &self.language.run.env)
     }
 
-    /// The command that compiles it, if there is one.
-    pub fn compile_command(&self) -> Option<Result<Command, RequestError>> {
-        let compile = self.language.compile.as_ref()?;
-        Some(command_of(&compile.command, &compile.env))
-    }
-
     /// The source as a file in the working folder.
     pub fn source_file(&self) -> Result<BoxFile, RequestError> {
         BoxFile::new(&self.language.source_file, Arc::clone(&self.source), true)
     }
 }
 
-fn command_of(argv: &[String], env: &[crds::EnvVar]) -> Result<Command, RequestError> {
+/// A command as a Language writes it.
+pub(crate) fn command_of(argv: &[String], env: &[crds::EnvVar]) -> Result<Command, RequestError> {
     let env: Vec<(&str, &str)> = env.iter().map(|e| (e.name.as_str(), e.value.as_str())).collect();
     let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
     Command::new(&argv, &env)
@@ -217,7 +211,7 @@ mod tests {
             (run.memory, run.output, run.processes, run.disk, run.stack),
             (1 << 26, 2048, 4, 0, 1 << 26)
         );
-        let compile = plan.program.compile_limits().unwrap();
+        let compile = plan.program.compile_limits(plan.program.language.compile.as_ref().unwrap());
         assert_eq!((compile.cpu, compile.wall), (Duration::from_secs(3), Duration::from_secs(7)));
         assert_eq!(
             (compile.memory, compile.output, compile.processes, compile.disk),
