@@ -1,7 +1,7 @@
 //! Artifacts kept on disk under their key: bounded in bytes, least recently used go first, a damaged one is a miss.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -77,7 +77,7 @@ impl DiskCache {
     /// The artifact of `key`, now the most recently used. One that can't be read is gone afterwards.
     pub fn get(&self, key: &Key) -> Option<Artifact> {
         let path = self.folder.join(key.file_name());
-        let bytes = fs::read(&path).ok()?;
+        let bytes = self.read(&path)?;
         let Some(artifact) = decode(&bytes) else {
             self.damaged.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(path = %path.display(), "A cached artifact is damaged; it is made again.");
@@ -87,6 +87,13 @@ impl DiskCache {
         // The order of eviction is advice: failing to note a use costs at most a compilation later.
         fs::File::open(&path).and_then(|f| f.set_modified(now())).ok();
         Some(artifact)
+    }
+
+    /// An entry's bytes. None is larger than the whole cache; what is, is cut here and damaged by that.
+    fn read(&self, path: &Path) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        fs::File::open(path).ok()?.take(self.bound).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
     }
 
     /// Keeps `artifact` under `key`. An artifact larger than the whole bound is not kept.
@@ -253,6 +260,9 @@ mod tests {
             assert!(!path.exists());
         }
         assert_eq!(cache.damaged(), 2);
+        cache.put(&key(1), &artifact(1, 100)).unwrap();
+        let smaller = DiskCache::open(dir.path(), 90).unwrap();
+        assert_eq!(smaller.get(&key(1)), None, "larger than the whole cache");
     }
 
     #[test]
