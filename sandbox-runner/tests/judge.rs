@@ -41,6 +41,10 @@ fn expect_compares_with_the_annotation() {
         assert!(!rows[0].contains("DIFFERS") && rows[1].contains("DIFFERS"), "{}", outcome.stdout);
         place.judge(&[], &[differing]).expect(0);
     }
+    let rude =
+        place.object(&expecting("\u{1b}[31mAccepted\nand more of it than any verdict has", wrong("rude")));
+    let outcome = place.judge(&["--expect"], &[&rude]).expect(1);
+    assert!(is_harmless(&outcome.stdout) && outcome.stdout.lines().count() == 5, "{}", outcome.stdout);
     let bad = place.object(&submission("bad", "cobol", "x", ""));
     place.judge(&["--expect"], &[&other, &bad]).expect(2);
 }

@@ -14,6 +14,8 @@ use crate::status::mebibytes;
 
 /// Widest message of a row on a terminal and elsewhere; the whole of it is in the status.
 const MESSAGE: usize = 120;
+/// Widest expected verdict, that of the longest name.
+const EXPECTED: usize = 21;
 
 /// A finished Submission as the screen shows it.
 pub(super) struct Row<'a> {
@@ -131,11 +133,13 @@ impl Screen {
         let passed = report.tests.iter().filter(|t| t.verdict == Verdict::Accepted).count();
         let time = usages().map(|u| u.cpu.value).max().map(milliseconds).unwrap_or_default();
         let memory = usages().map(|u| u.memory.value).max().and_then(|b| i64::try_from(b).ok());
-        let expected_column =
-            if self.expect { format!("{:<23}", expected.unwrap_or("-")) } else { String::new() };
+        let expected_column = if self.expect {
+            format!("{:<23}", one_line(expected.unwrap_or("-"), EXPECTED))
+        } else {
+            String::new()
+        };
         let differs = self.expect && *expected != Some(report.verdict.name());
-        let mut message =
-            crate::excerpt::printable(words(report).as_bytes(), MESSAGE).replace(['\n', '\t'], " ");
+        let mut message = one_line(&words(report), MESSAGE);
         if differs {
             message = format!("DIFFERS  {message}");
         }
@@ -193,6 +197,11 @@ impl State {
 /// A reader that went away (`| head`) is no reason to stop judging.
 fn print(text: &str) {
     writeln!(io::stdout(), "{text}").ok();
+}
+
+/// Foreign text as part of a row.
+fn one_line(text: &str, most: usize) -> String {
+    crate::excerpt::printable(text.as_bytes(), most).replace(['\n', '\t'], " ")
 }
 
 /// The report's message, and what the compiler complained of first.
