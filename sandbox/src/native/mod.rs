@@ -35,6 +35,7 @@ use surroundings::{FIRST_ID, IDS};
 
 /// How long a box may take to be made, on a machine under full load.
 const SETUP: Duration = Duration::from_mins(1);
+
 /// How an engine is set up.
 #[derive(Debug, Clone)]
 pub struct Options {
