@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::fs::{Dir, Mode, OFlags};
+use rustix::io::Errno;
 
 /// Most processes of a shared /proc that are looked at in one go.
 const MAX_PROCESSES: usize = 8192;
@@ -84,7 +85,7 @@ impl Table {
 
     fn stats(&self, most: usize) -> io::Result<Vec<Stat>> {
         let most = if self.shared { MAX_PROCESSES } else { most };
-        let stat = |pid: i32| Stat::parse(&self.read(pid, "stat")?);
+        let stat = |pid: i32| Stat::parse(&self.read(pid, "stat").ok()?);
         let stats = self.pids(most)?.into_iter().filter_map(stat).collect();
         Ok(if self.shared { descendants(stats, self.init) } else { stats })
     }
@@ -95,17 +96,18 @@ impl Table {
     }
 
     /// Resident memory with shared pages counted in parts (`Pss`), where the kernel tells; exact, and too slow for
-    /// every look.
+    /// every look. Processes that end meanwhile hold nothing any more.
     pub(super) fn proportional(&self) -> Option<u64> {
         let mut sum = 0;
         for stat in self.stats(MAX_PROCESSES).ok()?.iter().filter(|stat| stat.pid != self.init) {
-            let Some(text) = self.read(stat.pid, "smaps_rollup") else {
-                continue;
+            sum += match self.read(stat.pid, "smaps_rollup") {
+                Ok(text) => proportional_size(&text)?,
+                Err(Errno::SRCH) => 0,
+                Err(Errno::NOENT) if self.read(stat.pid, "stat").is_err() => 0,
+                Err(_) => return None,
             };
-            let line = text.lines().find_map(|l| l.strip_prefix("Pss:"))?;
-            sum += line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024;
         }
-        (sum > 0).then_some(sum)
+        Some(sum)
     }
 
     fn pids(&self, most: usize) -> io::Result<Vec<i32>> {
@@ -121,12 +123,19 @@ impl Table {
         Ok(pids)
     }
 
-    fn read(&self, pid: i32, file: &str) -> Option<String> {
-        let fd = rustix::fs::openat(&self.proc, format!("{pid}/{file}"), FILE, Mode::empty()).ok()?;
+    fn read(&self, pid: i32, file: &str) -> Result<String, Errno> {
+        let fd = rustix::fs::openat(&self.proc, format!("{pid}/{file}"), FILE, Mode::empty())?;
         let mut text = String::new();
-        fs::File::from(fd).take(16 * 1024).read_to_string(&mut text).ok()?;
-        Some(text)
+        let read = fs::File::from(fd).take(16 * 1024).read_to_string(&mut text);
+        read.map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
+        Ok(text)
     }
+}
+
+/// The `Pss` line of a smaps_rollup (`proc_pid_smaps(5)`), in bytes.
+fn proportional_size(rollup: &str) -> Option<u64> {
+    let line = rollup.lines().find_map(|l| l.strip_prefix("Pss:"))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
 }
 
 /// How a file of procfs is opened.
@@ -187,6 +196,27 @@ mod tests {
         let stat = Stat::parse(&text).unwrap();
         assert_eq!(stat.pid, std::process::id().cast_signed());
         assert!(stat.pages > 0 && stat.threads > 0);
+    }
+
+    #[test]
+    fn the_proportional_size_is_read_from_its_own_line() {
+        let rollup = "5-7 ---p 0 00:00 0 [rollup]\nRss:  9 kB\nPss:   3 kB\nPss_Dirty: 2 kB\n";
+        assert_eq!(proportional_size(rollup), Some(3072));
+        assert_eq!(proportional_size("Rss: 9 kB\n"), None);
+    }
+
+    #[test]
+    fn processes_that_are_gone_hold_no_memory() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let proc = || rustix::fs::open("/proc", FILE | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        let table = Table { proc: proc(), init: std::process::id().cast_signed(), shared: true };
+        let pid = child.id().cast_signed();
+        while !table.read(pid, "stat").unwrap().contains(") Z ") {
+            std::thread::yield_now();
+        }
+        assert_eq!(table.read(pid, "smaps_rollup"), Err(Errno::SRCH), "a zombie");
+        child.wait().unwrap();
+        assert_eq!(table.read(pid, "smaps_rollup"), Err(Errno::NOENT), "reaped");
     }
 
     #[test]
