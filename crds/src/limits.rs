@@ -1,4 +1,6 @@
 //! What a Submission's limits come to beside its Language: the merge, and the checks that need both or a flag.
+use serde::{Deserialize, Serialize};
+
 use crate::{
     language::{DefaultLimits, LanguageSpec, MaximumLimits},
     submission::{Limits, SubmissionSpec},
@@ -9,7 +11,8 @@ use crate::{
 const WALL_TIME_EXTRA_MILLISECONDS: i64 = 1000;
 
 /// The limits of one test, all set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ResolvedLimits {
     /// CPU time of all the box's processes together, in milliseconds.
     pub time_milliseconds: i64,
