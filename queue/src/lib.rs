@@ -12,6 +12,9 @@ pub mod broker;
 pub mod contract;
 pub mod verdict;
 
+#[cfg(test)]
+extern crate self as queue;
+
 pub use broker::{Broker, BrokerError};
 pub use contract::{
     Blob, BlobRef, Job, JobId, JobReport, JobTest, LanguageSnapshot, Payload, PlanHash, RunnerStatus,

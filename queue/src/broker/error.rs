@@ -19,6 +19,14 @@ pub enum BrokerError {
     /// Redis answered with an error.
     #[error("Redis refused: {0}")]
     Refused(#[source] redis::RedisError),
+    /// A blob that can't be kept.
+    #[error("a blob of {bytes} bytes does not fit into a cache of {bound} bytes: raise the cache's bound")]
+    Cache {
+        /// The blob's size as stored.
+        bytes: u64,
+        /// The cache's.
+        bound: u64,
+    },
     /// Our own record is larger than readers take.
     #[error(transparent)]
     Codec(#[from] CodecError),
@@ -39,6 +47,7 @@ impl BrokerError {
             Self::Options { .. } => "options",
             Self::Unreachable(_) => "unreachable",
             Self::Refused(_) => "refused",
+            Self::Cache { .. } => "cache",
             Self::Codec(_) => "codec",
             Self::Answer { .. } => "answer",
         }

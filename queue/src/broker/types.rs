@@ -23,7 +23,8 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// How long Redis may take to answer.
     pub response_timeout: Duration,
-    /// Bytes of artifacts and blobs that are kept in Redis.
+    /// Bytes of artifacts and blobs that are kept in Redis. Whoever stores one evicts down to its own bound, so all should have
+    /// the same.
     pub cache_bytes: u64,
 }
 
@@ -45,7 +46,9 @@ pub struct Pool(String);
 
 /// A text that names no pool.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a pool's name has 1 to 63 lower-case letters, digits and hyphens, and begins and ends with no hyphen")]
+#[error(
+    "a pool's name has 1 to 63 lower-case letters, digits and hyphens, and begins and ends with no hyphen"
+)]
 pub struct PoolError;
 
 impl FromStr for Pool {
@@ -75,7 +78,9 @@ pub enum Unfit {
     #[error("Redis is version {0}; 7.0 or later is needed")]
     Version(String),
     /// It would throw jobs away when memory runs out.
-    #[error("Redis has maxmemory-policy {0}; set it to noeviction, or jobs are thrown away when memory runs out")]
+    #[error(
+        "Redis has maxmemory-policy {0}; set it to noeviction, or jobs are thrown away when memory runs out"
+    )]
     Policy(String),
 }
 

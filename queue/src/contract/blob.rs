@@ -69,8 +69,7 @@ pub enum BlobError {
 impl Blob {
     /// Names and packs `content`.
     pub fn pack(content: &[u8]) -> Self {
-        let name =
-            BlobRef { hash: BlobHash(*blake3::hash(content).as_bytes()), bytes: content.len() as u64 };
+        let name = BlobRef { hash: BlobHash(*blake3::hash(content).as_bytes()), bytes: content.len() as u64 };
         let packed = compress(content.to_vec());
         // Content may itself begin like a compressed frame, so a byte in front says which it is.
         let form = if is_compressed(&packed) && packed.len() < content.len() { ZSTD } else { PLAIN };

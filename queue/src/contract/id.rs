@@ -71,11 +71,16 @@ impl FromStr for JobId {
         let mut parts = text.split('/');
         let mut next = || parts.next().ok_or(IdError);
         let (uid, judging, plan, batch) = (next()?, next()?, next()?, next()?);
-        let plain = |c: u8| c.is_ascii_alphanumeric() || c == b'-';
-        if parts.next().is_some() || uid.is_empty() || uid.len() > MAX_UID || !uid.bytes().all(plain) {
+        let legal = |c: u8| c.is_ascii_alphanumeric() || c == b'-';
+        if parts.next().is_some() || uid.is_empty() || uid.len() > MAX_UID || !uid.bytes().all(legal) {
             return Err(IdError);
         }
-        Ok(Self { uid: uid.to_owned(), judging: number(judging)?, plan: plan.parse()?, batch: number(batch)? })
+        Ok(Self {
+            uid: uid.to_owned(),
+            judging: number(judging)?,
+            plan: plan.parse()?,
+            batch: number(batch)?,
+        })
     }
 }
 

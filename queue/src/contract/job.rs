@@ -75,7 +75,8 @@ impl Job {
     /// The blobs it needs, each once.
     pub fn blobs(&self) -> Vec<BlobRef> {
         let tests = self.tests.iter().flat_map(|test| [&test.input, &test.answer]);
-        let mut blobs: Vec<_> = std::iter::once(&self.source).chain(tests).filter_map(Payload::blob).collect();
+        let mut blobs: Vec<_> =
+            std::iter::once(&self.source).chain(tests).filter_map(Payload::blob).collect();
         blobs.sort_unstable_by_key(|blob| blob.hash);
         blobs.dedup();
         blobs

@@ -1,4 +1,4 @@
-//! JobReport: what a runner found, in the API's words and within the status' bounds.
+//! A job's report: what a runner found, in the API's words and within the status' bounds.
 
 use crds::{CompileStatus, Measurement, TestStatus};
 use jiff::Timestamp;

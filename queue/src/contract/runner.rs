@@ -1,4 +1,4 @@
-//! RunnerStatus: what a runner says of itself every few seconds.
+//! A runner's status: what a runner says of itself every few seconds.
 
 use serde::{Deserialize, Serialize};
 

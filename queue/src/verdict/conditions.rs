@@ -76,8 +76,9 @@ pub(super) fn judged(
 ) -> Vec<Condition> {
     let fault = verdict.is_platform_fault();
     let reason = if fault { "InternalError" } else { "Judged" };
-    let about =
-        |kind: ConditionType, holds, reason, message| condition(kind.name(), holds, reason, message, generation, now);
+    let about = |kind: ConditionType, holds, reason, message| {
+        condition(kind.name(), holds, reason, message, generation, now)
+    };
     vec![
         about(ConditionType::Admitted, true, "Valid", ""),
         about(ConditionType::Finished, true, reason, message),

@@ -69,10 +69,12 @@ impl Judged {
     /// was asked, counts as the platform's fault in its tests.
     pub fn fold(total: u32, mut batches: Vec<Batch>) -> Self {
         batches.sort_by_key(|batch| batch.span.first);
-        let reports: Vec<&JobReport> = batches.iter().filter_map(|batch| batch.result.as_ref().ok()).collect();
+        let reports: Vec<&JobReport> =
+            batches.iter().filter_map(|batch| batch.result.as_ref().ok()).collect();
         let compile = reports.iter().find_map(|report| report.compile.as_ref());
         let compile = compile.map(|compile| bounds::compile(compile.status.clone()));
-        let measurement = reports.iter().find_map(|report| report.measurement.clone()).map(bounds::measurement);
+        let measurement =
+            reports.iter().find_map(|report| report.measurement.clone()).map(bounds::measurement);
         let started = reports.iter().map(|report| report.started).min();
         let about = |verdict, message, score_milli, passed, rows: Vec<Row>| Self {
             verdict,
@@ -104,7 +106,9 @@ impl Judged {
 
     /// The final status of the judging that came to this at `now`.
     pub fn status(self, judging: Judging, now: Timestamp) -> SubmissionStatus {
-        let Self { verdict, message, score_milli, passed, total, tests, compile, measurement, started, .. } = self;
+        let Self {
+            verdict, message, score_milli, passed, total, tests, compile, measurement, started, ..
+        } = self;
         let (time, memory) = (self.time_milliseconds, self.memory_bytes);
         let Judging { number, generation, deliveries, queued } = judging;
         SubmissionStatus {
@@ -167,7 +171,9 @@ fn compilation_error<'r>(reports: &[&'r JobReport]) -> Option<&'r str> {
 fn rows(batch: &Batch) -> Vec<Row> {
     let Span { first, count, .. } = batch.span;
     let all = |reason: &str| {
-        (first..first.saturating_add(count)).map(|index| Row { index, result: Err(reason.to_owned()) }).collect()
+        (first..first.saturating_add(count))
+            .map(|index| Row { index, result: Err(reason.to_owned()) })
+            .collect()
     };
     let report = match &batch.result {
         Ok(report) => report,
@@ -202,13 +208,18 @@ fn decision(fold: &Fold, rows: &[Row]) -> (Verdict, String) {
     let Some(verdict) = fold.decided() else {
         return (Verdict::InternalError, "not every test has a result".to_owned());
     };
-    let failed = |row: &&Row| row.result.as_ref().map_or(true, |test| from_api(test.verdict) != Verdict::Accepted);
+    let failed =
+        |row: &&Row| row.result.as_ref().map_or(true, |test| from_api(test.verdict) != Verdict::Accepted);
     let message = match rows.iter().find(failed).map(|row| &row.result) {
         None => String::new(),
         Some(Err(reason)) => reason.clone(),
         Some(Ok(test)) => {
             let words = test.message.as_deref().unwrap_or_default();
-            if words.is_empty() { format!("test {}", test.name) } else { format!("test {}: {words}", test.name) }
+            if words.is_empty() {
+                format!("test {}", test.name)
+            } else {
+                format!("test {}: {words}", test.name)
+            }
         }
     };
     (verdict, shortened(&message, MAX_MESSAGE))

@@ -29,7 +29,13 @@ fn row(index: u32, verdict: crds::Verdict) -> TestOutcome {
 }
 
 fn report(outcome: JobOutcome) -> JobReport {
-    JobReport { runner: "r".into(), started: Timestamp::UNIX_EPOCH, compile: None, outcome, measurement: None }
+    JobReport {
+        runner: "r".into(),
+        started: Timestamp::UNIX_EPOCH,
+        compile: None,
+        outcome,
+        measurement: None,
+    }
 }
 
 /// One batch of `verdicts` from `first` on.
@@ -142,7 +148,10 @@ fn whatever_a_runner_says_stays_within_the_schema() {
     let message = status.message.as_deref().unwrap();
     assert!(message.len() <= MAX_MESSAGE && message.len() > MAX_MESSAGE - 4);
     let row = &status.tests[0];
-    assert_eq!((row.time_milliseconds, row.memory_bytes, row.exit_code, row.signal), (Some(0), Some(0), None, None));
+    assert_eq!(
+        (row.time_milliseconds, row.memory_bytes, row.exit_code, row.signal),
+        (Some(0), Some(0), None, None)
+    );
     assert_eq!(row.name.len(), 62, "whole characters");
     assert!(serde_json::to_string(&status).unwrap().len() < 256 << 10);
 }
