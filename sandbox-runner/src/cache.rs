@@ -40,7 +40,8 @@ impl Key {
         Self(hasher.finalize())
     }
 
-    fn file_name(&self) -> String {
+    /// Its name on disk and elsewhere: 64 hexadecimal digits.
+    pub fn name(&self) -> String {
         self.0.to_hex().to_string()
     }
 }
@@ -76,9 +77,9 @@ impl DiskCache {
 
     /// The artifact of `key`, now the most recently used. One that can't be read is gone afterwards.
     pub fn get(&self, key: &Key) -> Option<Artifact> {
-        let path = self.folder.join(key.file_name());
+        let path = self.folder.join(key.name());
         let bytes = self.read(&path)?;
-        let Some(artifact) = decode(&bytes) else {
+        let Some(artifact) = unpack(&bytes) else {
             self.damaged.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(path = %path.display(), "A cached artifact is damaged; it is made again.");
             fs::remove_file(&path).ok();
@@ -96,16 +97,15 @@ impl DiskCache {
         Some(bytes)
     }
 
-    /// Keeps `artifact` under `key`. An artifact larger than the whole bound is not kept.
-    pub fn put(&self, key: &Key, artifact: &Artifact) -> io::Result<()> {
-        let bytes = encode(artifact)?;
+    /// Keeps a packed artifact under `key`. One larger than the whole bound is not kept.
+    pub fn put(&self, key: &Key, bytes: &[u8]) -> io::Result<()> {
         if bytes.len() as u64 > self.bound {
             return Ok(());
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let partial = self.folder.join(format!("partial-{}-{number}", std::process::id()));
-        fs::write(&partial, &bytes)?;
-        fs::rename(&partial, self.folder.join(key.file_name()))?;
+        fs::write(&partial, bytes)?;
+        fs::rename(&partial, self.folder.join(key.name()))?;
         self.make_room(bytes.len() as u64)
     }
 
@@ -155,7 +155,7 @@ fn now() -> std::time::SystemTime {
     std::time::SystemTime::now()
 }
 
-/// An artifact as it lies on disk.
+/// An artifact as it is kept.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     files: Vec<StoredFile>,
@@ -168,7 +168,8 @@ struct StoredFile {
     data: Vec<u8>,
 }
 
-fn encode(artifact: &Artifact) -> io::Result<Vec<u8>> {
+/// The artifact in one piece, behind the hash of what follows.
+pub fn pack(artifact: &Artifact) -> io::Result<Vec<u8>> {
     let file = |f: &ArtifactFile| StoredFile {
         path: f.path.clone(),
         executable: f.executable,
@@ -179,7 +180,8 @@ fn encode(artifact: &Artifact) -> io::Result<Vec<u8>> {
     Ok([blake3::hash(&content).as_bytes().as_slice(), &content].concat())
 }
 
-fn decode(bytes: &[u8]) -> Option<Artifact> {
+/// What [`pack`] was given, unless something happened to it since.
+pub fn unpack(bytes: &[u8]) -> Option<Artifact> {
     let (hash, content) = bytes.split_at_checked(HASH)?;
     if blake3::hash(content).as_bytes().as_slice() != hash {
         return None;
@@ -218,6 +220,10 @@ mod tests {
         }
     }
 
+    fn packed(n: u8, size: usize) -> Vec<u8> {
+        pack(&artifact(n, size)).unwrap()
+    }
+
     #[test]
     fn everything_that_goes_into_an_artifact_is_in_its_key() {
         let base = Key::of(&program(), "gcc 12");
@@ -251,16 +257,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = DiskCache::open(dir.path(), 1 << 20).unwrap();
         assert_eq!(cache.get(&key(1)), None);
-        cache.put(&key(1), &artifact(1, 100)).unwrap();
+        cache.put(&key(1), &packed(1, 100)).unwrap();
         assert_eq!(cache.get(&key(1)), Some(artifact(1, 100)));
-        let path = dir.path().join(key(1).file_name());
+        let path = dir.path().join(key(1).name());
         for damage in [&b"short"[..], &[0; 200]] {
             fs::write(&path, damage).unwrap();
             assert_eq!(cache.get(&key(1)), None);
             assert!(!path.exists());
         }
         assert_eq!(cache.damaged(), 2);
-        cache.put(&key(1), &artifact(1, 100)).unwrap();
+        cache.put(&key(1), &packed(1, 100)).unwrap();
         let smaller = DiskCache::open(dir.path(), 90).unwrap();
         assert_eq!(smaller.get(&key(1)), None, "larger than the whole cache");
     }
@@ -270,13 +276,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = DiskCache::open(dir.path(), 10_000).unwrap();
         for n in 0..9 {
-            cache.put(&key(n), &artifact(n, 1000)).unwrap();
+            cache.put(&key(n), &packed(n, 1000)).unwrap();
             let back = std::time::Duration::from_secs(100 - u64::from(n));
-            let file = fs::File::open(dir.path().join(key(n).file_name())).unwrap();
+            let file = fs::File::open(dir.path().join(key(n).name())).unwrap();
             file.set_modified(now() - back).unwrap();
         }
         assert!(cache.get(&key(0)).is_some(), "and is the most recent now");
-        cache.put(&key(9), &artifact(9, 1000)).unwrap();
+        cache.put(&key(9), &packed(9, 1000)).unwrap();
         let size: u64 = cache.entries().unwrap().iter().map(|e| e.size).sum();
         assert!(size <= 8000, "{size}");
         assert!(cache.get(&key(0)).is_some() && cache.get(&key(9)).is_some());
@@ -286,9 +292,9 @@ mod tests {
     #[test]
     fn a_cache_reopened_knows_what_it_holds() {
         let dir = tempfile::tempdir().unwrap();
-        DiskCache::open(dir.path(), 10_000).unwrap().put(&key(1), &artifact(1, 5000)).unwrap();
+        DiskCache::open(dir.path(), 10_000).unwrap().put(&key(1), &packed(1, 5000)).unwrap();
         let cache = DiskCache::open(dir.path(), 10_000).unwrap();
-        cache.put(&key(2), &artifact(2, 6000)).unwrap();
+        cache.put(&key(2), &packed(2, 6000)).unwrap();
         assert!(cache.get(&key(1)).is_none() && cache.get(&key(2)).is_some());
     }
 }

@@ -1,24 +1,30 @@
 //! From source to artifact: once for each program, from the cache where it was made before.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crds::Compile;
+use queue::contract::CacheLayer;
 use sandbox::{Artifact, ArtifactFile, Cancel, CollectBounds, Engine, Exit, Limit, Limits, Outcome, Request};
 
-use crate::cache::{DiskCache, Key};
+use crate::cache::Key;
 use crate::excerpt::{COMPILER_OUTPUT, printable};
 use crate::plan::{Program, command_of};
-use crate::report::{CompileReport, Usage};
-use crate::slots::Slots;
+use crate::report::{CompileReport, Fault, Usage};
+use crate::slots::{LOOK, NotAdmitted, Slots, footprint};
+use crate::store::{Found, Layers};
 use crate::toolchain::Toolchain;
+
+/// How much longer than the compiler's wall limit another runner is waited for: it may have waited for a slot itself.
+const MARGIN: Duration = Duration::from_secs(10);
 
 /// Why there is no artifact, and it is not the program's fault.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
     /// The box could not do its work.
     #[error("compiling: {0}")]
-    Box(#[from] sandbox::Error),
+    Box(#[source] sandbox::Error),
     /// The Language asks for what a box can't do.
     #[error("language {language}: {source}")]
     Language {
@@ -39,7 +45,39 @@ pub enum CompileError {
     },
     /// It would never fit beside others.
     #[error("compiling: {0}")]
-    TooLarge(#[from] crate::slots::TooLarge),
+    TooLarge(#[source] NotAdmitted),
+    /// Somebody asked for the end.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl CompileError {
+    /// Whom it concerns; nobody if it was cancelled.
+    pub fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Cancelled => None,
+            Self::Language { .. } => Some(Fault::Everywhere),
+            Self::Box(_) | Self::NoCompiler { .. } | Self::TooLarge(_) => Some(Fault::Here),
+        }
+    }
+}
+
+impl From<sandbox::Error> for CompileError {
+    fn from(error: sandbox::Error) -> Self {
+        match error {
+            sandbox::Error::Cancelled => Self::Cancelled,
+            error => Self::Box(error),
+        }
+    }
+}
+
+impl From<NotAdmitted> for CompileError {
+    fn from(error: NotAdmitted) -> Self {
+        match error {
+            NotAdmitted::Cancelled => Self::Cancelled,
+            error @ NotAdmitted::TooLarge { .. } => Self::TooLarge(error),
+        }
+    }
 }
 
 /// What came of compiling.
@@ -57,17 +95,31 @@ pub enum Compiled {
 }
 
 /// Compiles programs; each at one time by one caller alone, while the others wait for the artifact.
-pub struct Compiler<'a> {
-    engine: &'a dyn Engine,
+pub struct Compiler {
+    engine: Arc<dyn Engine>,
     toolchain: Toolchain,
-    cache: Option<DiskCache>,
-    running: Mutex<HashMap<Key, Arc<Mutex<()>>>>,
+    layers: Layers,
+    running: Mutex<HashSet<Key>>,
+    ended: Condvar,
 }
 
-impl<'a> Compiler<'a> {
-    /// A compiler whose artifacts are kept in `cache`, if there is one.
-    pub fn new(engine: &'a dyn Engine, toolchain: Toolchain, cache: Option<DiskCache>) -> Self {
-        Self { engine, toolchain, cache, running: Mutex::default() }
+/// The turn to get one artifact within this process; ends when dropped.
+struct Turn<'a> {
+    compiler: &'a Compiler,
+    key: Key,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.compiler.running().remove(&self.key);
+        self.compiler.ended.notify_all();
+    }
+}
+
+impl Compiler {
+    /// A compiler whose artifacts are kept in `layers`.
+    pub fn new(engine: Arc<dyn Engine>, toolchain: Toolchain, layers: Layers) -> Self {
+        Self { engine, toolchain, layers, running: Mutex::default(), ended: Condvar::new() }
     }
 
     /// The artifact of `program`. Waits for another caller that compiles the same, and for a slot to compile in.
@@ -87,29 +139,31 @@ impl<'a> Compiler<'a> {
             source,
         })?;
         let key = Key::of(program, &identity);
-        let turn = self.turn(key);
-        let alone = turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let compiled = match self.cache.as_ref().and_then(|c| c.get(&key)) {
-            Some(artifact) => Ok(Compiled::Ready(Arc::new(artifact), Some(from_cache()))),
-            None => self.compile_now(program, compile, &key, slots, cancel),
-        };
-        drop(alone);
-        self.leave(&key, turn);
-        compiled
-    }
-
-    fn turn(&self, key: Key) -> Arc<Mutex<()>> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(running.entry(key).or_default())
-    }
-
-    /// The last to leave takes the entry along; while others wait at it, whoever comes must wait there too.
-    fn leave(&self, key: &Key, turn: Arc<Mutex<()>>) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(turn);
-        if running.get(key).is_some_and(|turn| Arc::strong_count(turn) == 1) {
-            running.remove(key);
+        let limits = program.compile_limits(compile);
+        let _turn = self.turn(key, cancel)?;
+        match self.layers.find(&key, limits.wall.saturating_add(MARGIN), cancel) {
+            Found::Artifact(artifact, layer) => {
+                Ok(Compiled::Ready(Arc::new(artifact), Some(from_cache(layer))))
+            }
+            Found::Nothing(_right) => self.compile_now(program, compile, &key, limits, slots, cancel),
+            Found::Cancelled => Err(CompileError::Cancelled),
         }
+    }
+
+    fn turn(&self, key: Key, cancel: &Cancel) -> Result<Turn<'_>, CompileError> {
+        let mut running = self.running();
+        while !running.insert(key) {
+            running = self.ended.wait_timeout(running, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            if cancel.is_cancelled() {
+                return Err(CompileError::Cancelled);
+            }
+        }
+        Ok(Turn { compiler: self, key })
+    }
+
+    /// Nothing in here panics while it holds the lock, so a poisoned one is as good as any.
+    fn running(&self) -> MutexGuard<'_, HashSet<Key>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn compile_now(
@@ -117,19 +171,18 @@ impl<'a> Compiler<'a> {
         program: &Program,
         compile: &Compile,
         key: &Key,
+        limits: Limits,
         slots: &Slots,
         cancel: &Cancel,
     ) -> Result<Compiled, CompileError> {
-        let limits = program.compile_limits(compile);
-        let _slot = slots.take(limits.memory)?;
+        let slot = slots.take(footprint(&limits), cancel)?;
         let request = request(program, compile, limits)
             .map_err(|source| CompileError::Language { language: program.language_name.clone(), source })?;
         let outcome = self.engine.run(&request, cancel)?;
         let compiled = judge(compile, &outcome);
-        if let (Compiled::Ready(artifact, _), Some(cache)) = (&compiled, &self.cache)
-            && let Err(error) = cache.put(key, artifact)
-        {
-            tracing::warn!(%error, "An artifact could not be cached.");
+        drop((outcome.leftovers, slot));
+        if let Compiled::Ready(artifact, _) = &compiled {
+            self.layers.keep(key, artifact, outcome.wall);
         }
         Ok(compiled)
     }
@@ -142,8 +195,8 @@ fn source_alone(program: &Program) -> Artifact {
     }
 }
 
-fn from_cache() -> CompileReport {
-    CompileReport { cached: true, exit_code: None, usage: None, output: String::new() }
+fn from_cache(layer: CacheLayer) -> CompileReport {
+    CompileReport { layer, exit_code: None, usage: None, output: String::new() }
 }
 
 /// The compiler's box.
@@ -160,7 +213,7 @@ fn judge(compile: &Compile, outcome: &Outcome) -> Compiled {
     };
     let usage = Usage { cpu: outcome.cpu, wall: outcome.wall, memory: outcome.memory };
     let output = output(outcome);
-    let report = CompileReport { cached: false, exit_code, usage: Some(usage), output };
+    let report = CompileReport { layer: CacheLayer::Compiled, exit_code, usage: Some(usage), output };
     let refused = |message| Compiled::Refused { message, report: report.clone() };
     if let Some(message) = failure(outcome) {
         return refused(message);

@@ -1,8 +1,8 @@
 //! Untrusted bytes made fit for a status or a terminal: valid text, no control characters, bounded.
 
-/// Most characters of an excerpt of output or answer.
+/// Most bytes of an excerpt of output or answer.
 pub const EXCERPT: usize = 1024;
-/// Most characters of what a compiler printed.
+/// Most bytes of what a compiler printed.
 pub const COMPILER_OUTPUT: usize = 8192;
 /// What stands for text that was cut.
 const CUT: char = '…';
@@ -18,6 +18,15 @@ pub fn printable(bytes: &[u8], most: usize) -> String {
         out.push(CUT);
     }
     out
+}
+
+/// `text` in at most `most` bytes, the mark of a cut among them.
+pub fn within(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most.saturating_sub(CUT.len_utf8())));
+        text.push(CUT);
+    }
+    text
 }
 
 /// Printable text from around `line` (1-based): that line, and the one before it.
@@ -60,6 +69,13 @@ mod tests {
         assert_eq!(printable(b"abcd", 4), "abcd");
         assert_eq!(printable(b"abcde", 4), "abc…");
         assert_eq!(printable(&[b'x'; 100], 4), "xxx…");
+    }
+
+    #[test]
+    fn bytes_are_counted_where_they_are_bounded() {
+        assert_eq!(within("abcd".into(), 4), "abcd");
+        assert_eq!(within("abcde".into(), 4), "a…");
+        assert_eq!(within("ééé".into(), 5), "é…");
     }
 
     #[test]

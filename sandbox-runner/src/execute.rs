@@ -34,16 +34,17 @@ impl<'a> Runnable<'a> {
         Ok(Self { program, request, comparison, runs_artifact })
     }
 
-    /// Runs and judges `test`. A fault of the platform is a report too.
-    pub fn run(&self, engine: &dyn Engine, test: &Test, cancel: &Cancel) -> TestReport {
+    /// Runs and judges `test`. A fault of the platform is a report too; nothing if it was cancelled.
+    pub fn run(&self, engine: &dyn Engine, test: &Test, cancel: &Cancel) -> Option<TestReport> {
         let request = self.request.clone().stdin(Arc::clone(&test.input));
-        match engine.run(&request, cancel) {
+        Some(match engine.run(&request, cancel) {
+            Err(sandbox::Error::Cancelled) => return None,
             Ok(outcome) => self.judge(test, &outcome),
             Err(sandbox::Error::Exec { source, .. }) if self.runs_artifact => {
                 TestReport::not_started(format!("the program can't be executed: {source}"))
             }
             Err(error) => TestReport::platform_fault(error.to_string()),
-        }
+        })
     }
 
     fn judge(&self, test: &Test, outcome: &Outcome) -> TestReport {

@@ -1,12 +1,13 @@
 //! Judges programs on one machine: compiles each once, runs its tests in boxes side by side, says what came of them.
 //!
 //! ```text
-//!  documents ──> plan ──> toolchain + cache + compile ──> execute ──> report ──> status
-//!   YAML files    what is to be done                      boxes       facts      what users read
-//!                                 └──── slots: how many boxes, how much memory ────┘
+//!  documents ──┐
+//!   YAML files ├──> plan ──> toolchain + store + compile ──> execute ──> report ──> outcome
+//!  worker ─────┘    what is to be done                       boxes       facts      the contract's words
+//!   the queue                        └──── slots: how many boxes, how much memory ────┘
 //! ```
 //!
-//! `judge` drives it from files today; the worker will drive the same parts from the queue.
+//! `judge` drives it from files, `worker` from the queue.
 
 pub mod cache;
 pub mod cli;
@@ -15,8 +16,10 @@ pub mod documents;
 pub mod excerpt;
 pub mod execute;
 pub mod judge;
+pub mod outcome;
 pub mod plan;
 pub mod report;
 pub mod slots;
-pub mod status;
+pub mod store;
 pub mod toolchain;
+pub mod worker;

@@ -3,15 +3,20 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use sandbox_runner::cli::{Cli, CliCommand, Ending, judge_files};
-use tracing_subscriber::EnvFilter;
+use sandbox_runner::cli::{Cli, CliCommand, Ending, judge_files, work};
+use telemetry::{LogArgs, LogFormat};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let ending = match &cli.command {
-        CliCommand::Judge(args) => judge_files(args),
+        CliCommand::Judge(args) => {
+            LogArgs { log_format: LogFormat::Text }.init("warn");
+            judge_files(args)
+        }
+        CliCommand::Worker(args) => {
+            args.log.init("info");
+            work(args)
+        }
     };
     ending
         .unwrap_or_else(|error| {

@@ -1,16 +1,20 @@
 //! What is to be done for a Submission, worked out without I/O: every default applied, every reference resolved.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crds::{FieldError, Language, LanguageSpec, ResolvedLimits, Submission};
 use judging::{Clocks, Comparison};
+use queue::contract::{BlobHash, Job, Payload};
 use sandbox::{BoxFile, Command, Limits, RequestError};
 
 /// Open files of one process in a box.
 const OPEN_FILES: u32 = 256;
 /// Largest stack of a main thread. Not the whole memory: threads get as much address space each by default.
 const MAX_STACK: u64 = 256 << 20;
+/// The longest that a box may take, in milliseconds: the schema's bound on `wallTimeMilliseconds`.
+const MAX_WALL: i64 = 1_800_000;
 
 /// A Submission that can be judged.
 #[derive(Debug, Clone)]
@@ -41,6 +45,8 @@ pub struct Program {
 /// One test.
 #[derive(Debug, Clone)]
 pub struct Test {
+    /// Its place among all the Submission's tests, from 0.
+    pub index: u32,
     /// Its name within the Submission.
     pub name: String,
     /// What the program reads.
@@ -62,7 +68,8 @@ pub fn plan(submission: &Submission, language: &Language, source: &str) -> Resul
         );
         return Err(vec![FieldError { path: "spec.problemRef.name".into(), message }]);
     }
-    let test = |t: &crds::InlineTest| Test {
+    let test = |(index, t): (u32, &crds::InlineTest)| Test {
+        index,
         name: t.name.clone(),
         input: t.input.as_bytes().into(),
         answer: t.answer.as_bytes().into(),
@@ -76,9 +83,63 @@ pub fn plan(submission: &Submission, language: &Language, source: &str) -> Resul
     Ok(Plan {
         name: submission.metadata.name.clone().unwrap_or_default(),
         program: Arc::new(program),
-        tests: submission.spec.tests.iter().map(test).collect(),
+        tests: (0..).zip(&submission.spec.tests).map(test).collect(),
         comparison: comparison(submission.spec.comparison.unwrap_or_default()),
     })
+}
+
+/// Why a job can't be judged by any runner of this release.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum JobError {
+    /// Its tests are not those that its place in the whole asks for.
+    #[error("the job's tests are not those of its span")]
+    Span,
+    /// It asks for a box that may take longer than any may.
+    #[error("a wall clock of {0} ms is more than the {MAX_WALL} ms that any box may take")]
+    WallTime(i64),
+    /// A blob that it names was not given.
+    #[error("blob {0} is missing")]
+    Blob(BlobHash),
+}
+
+impl Plan {
+    /// Plans a job from the queue, given the content of all its blobs. Whoever wrote it checked it against the schema;
+    /// what would hold this runner up is checked again.
+    pub fn of_job(job: Job, blobs: &HashMap<BlobHash, Arc<[u8]>>) -> Result<Self, JobError> {
+        check(&job)?;
+        let content = |payload: &Payload| match payload {
+            Payload::Text(text) => Ok(Arc::from(text.as_bytes())),
+            Payload::Blob(name) => blobs.get(&name.hash).cloned().ok_or(JobError::Blob(name.hash)),
+        };
+        let test = |t: queue::JobTest| -> Result<Test, JobError> {
+            Ok(Test { index: t.index, input: content(&t.input)?, answer: content(&t.answer)?, name: t.name })
+        };
+        let program = Program {
+            source: content(&job.source)?,
+            language_name: job.language.name,
+            language: job.language.spec,
+            limits: job.limits,
+        };
+        Ok(Self {
+            name: job.name,
+            program: Arc::new(program),
+            tests: job.tests.into_iter().map(test).collect::<Result<_, _>>()?,
+            comparison: comparison(job.comparison),
+        })
+    }
+}
+
+fn check(job: &Job) -> Result<(), JobError> {
+    let queue::contract::Span { first, count, .. } = job.span;
+    let asked = first..first.saturating_add(count);
+    if asked.is_empty() || !asked.eq(job.tests.iter().map(|test| test.index)) {
+        return Err(JobError::Span);
+    }
+    let compile = job.language.spec.compile.as_ref().map(|compile| &compile.limits);
+    // A clock that is derived from the CPU time is longer than that.
+    let compile = compile.map(|l| l.wall_time_milliseconds.unwrap_or(l.time_milliseconds));
+    let longest = compile.into_iter().fold(job.limits.wall_time_milliseconds, i64::max);
+    if longest > MAX_WALL { Err(JobError::WallTime(longest)) } else { Ok(()) }
 }
 
 fn comparison(asked: crds::Comparison) -> Comparison {
@@ -95,11 +156,6 @@ impl Program {
             cpu: milliseconds(self.limits.time_milliseconds),
             wall: milliseconds(self.limits.wall_time_milliseconds),
         }
-    }
-
-    /// Bytes of memory one test may take.
-    pub fn memory(&self) -> u64 {
-        unsigned(self.limits.memory_bytes)
     }
 
     /// The box's limits for one test.
@@ -229,5 +285,60 @@ mod tests {
         assert_eq!(errors[0].path, "spec.limits.timeMilliseconds");
         let asked = submission(&json!({"problemRef": {"name": "p"}}));
         assert_eq!(plan(&asked, &language(499), "").unwrap_err()[0].path, "spec.problemRef.name");
+    }
+
+    fn job() -> Job {
+        let test = |index: u32| queue::JobTest {
+            index,
+            name: format!("t{index}"),
+            input: Payload::Text("i".into()),
+            answer: Payload::Text("a".into()),
+        };
+        let language = queue::LanguageSnapshot { name: "c".into(), spec: language(9000).spec };
+        Job {
+            id: format!("u/1/{}/0", "0".repeat(32)).parse().unwrap(),
+            namespace: "n".into(),
+            name: "s".into(),
+            priority: crds::Priority::Normal,
+            limits: ResolvedLimits::of(None, &language.spec),
+            language,
+            source: Payload::Text("int main;".into()),
+            comparison: crds::Comparison::Exact,
+            span: queue::contract::Span { first: 3, count: 2, total: 9, batches: 3 },
+            tests: vec![test(3), test(4)],
+        }
+    }
+
+    fn refused(change: impl FnOnce(&mut Job)) -> JobError {
+        let mut job = job();
+        change(&mut job);
+        Plan::of_job(job, &HashMap::new()).unwrap_err()
+    }
+
+    #[test]
+    fn a_job_is_planned_with_the_content_of_its_blobs() {
+        let mut job = job();
+        let blob = queue::Blob::pack(b"large").name;
+        job.tests[1].input = Payload::Blob(blob);
+        let plan = Plan::of_job(job, &HashMap::from([(blob.hash, Arc::from(*b"large"))])).unwrap();
+        let tests: Vec<_> = plan.tests.iter().map(|t| (t.index, t.name.as_str(), &*t.input)).collect();
+        assert_eq!(tests, [(3, "t3", &b"i"[..]), (4, "t4", b"large")]);
+        assert_eq!((&*plan.program.source, plan.comparison), (&b"int main;"[..], Comparison::Exact));
+        assert_eq!(refused(|job| job.source = Payload::Blob(blob)), JobError::Blob(blob.hash));
+    }
+
+    #[test]
+    fn a_job_that_contradicts_itself_is_refused() {
+        assert_eq!(refused(|job| job.span.first = 0), JobError::Span);
+        assert_eq!(refused(|job| job.span.count = u32::MAX), JobError::Span);
+        assert_eq!(refused(|job| drop(job.tests.pop())), JobError::Span);
+        let none = |job: &mut Job| (job.tests, job.span.count) = (vec![], 0);
+        assert_eq!(refused(none), JobError::Span);
+        let wall = |job: &mut Job| job.limits.wall_time_milliseconds = MAX_WALL + 1;
+        assert_eq!(refused(wall), JobError::WallTime(MAX_WALL + 1));
+        let compile = |job: &mut Job| {
+            job.language.spec.compile.as_mut().unwrap().limits.time_milliseconds = i64::MAX;
+        };
+        assert_eq!(refused(compile), JobError::WallTime(i64::MAX));
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use judging::Verdict;
+use queue::contract::CacheLayer;
 use sandbox::{Exit, Measured};
 
 /// What an execution used.
@@ -19,14 +20,30 @@ pub struct Usage {
 /// How the program came to be runnable, or why it did not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompileReport {
-    /// Whether an earlier compilation served.
-    pub cached: bool,
+    /// Where the artifact came from; a compiler that failed was run here.
+    pub layer: CacheLayer,
     /// The compiler's exit code, unless it was killed or did not run.
     pub exit_code: Option<i32>,
     /// What the compiler used; nothing from the cache.
     pub usage: Option<Usage>,
     /// What it printed, made printable and bounded.
     pub output: String,
+}
+
+impl CompileReport {
+    /// Whether an earlier compilation served.
+    pub fn cached(&self) -> bool {
+        self.layer != CacheLayer::Compiled
+    }
+}
+
+/// Whom a fault of the platform concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// This machine, at this time: another attempt may do better.
+    Here,
+    /// The job itself: no runner can do it.
+    Everywhere,
 }
 
 /// What one test found.
@@ -82,11 +99,27 @@ pub struct Report {
     pub compile: Option<CompileReport>,
     /// The tests' results in order; empty if the program did not compile.
     pub tests: Vec<TestReport>,
+    /// Whether the platform failed, in any part.
+    pub fault: Option<Fault>,
 }
 
 impl Report {
-    /// A judging that ended before any test.
-    pub fn early(verdict: Verdict, message: impl Into<String>, compile: Option<CompileReport>) -> Self {
-        Self { verdict, message: message.into(), score_milli: 0, compile, tests: Vec::new() }
+    /// A program that did not compile.
+    pub fn refused(message: impl Into<String>, compile: CompileReport) -> Self {
+        Self::early(Verdict::CompilationError, message.into(), Some(compile), None)
+    }
+
+    /// A judging that the platform could not do.
+    pub fn fault(fault: Fault, message: impl Into<String>, compile: Option<CompileReport>) -> Self {
+        Self::early(Verdict::InternalError, message.into(), compile, Some(fault))
+    }
+
+    fn early(
+        verdict: Verdict,
+        message: String,
+        compile: Option<CompileReport>,
+        fault: Option<Fault>,
+    ) -> Self {
+        Self { verdict, message, score_milli: 0, compile, tests: Vec::new(), fault }
     }
 }

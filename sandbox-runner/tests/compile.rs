@@ -144,7 +144,7 @@ fn enormous_compiler_output_is_cut() {
     let source = "#warning ".to_owned() + &"#warning w\n".repeat(5000) + "#error e";
     let status = refused("c17", &json!({}), &source);
     let output = status["compile"]["output"].as_str().unwrap();
-    assert!(output.ends_with('…') && output.chars().count() == 8192, "{}", output.len());
+    assert!(output.ends_with('…') && (8189..=8192).contains(&output.len()), "{}", output.len());
     let status = refused("c17", &json!({"compile": {"limits": {"outputBytes": 4096}}}), &source);
     assert_eq!(status["message"], "the compiler printed more than allowed");
 }

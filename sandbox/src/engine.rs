@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::outcome::Outcome;
 use crate::request::Request;
@@ -33,6 +34,20 @@ impl Cancel {
     pub fn cancel(&self) {
         // A counter that is already full wakes its readers as well.
         rustix::io::write(&*self.0, &1u64.to_ne_bytes()).ok();
+    }
+
+    /// Whether the end was asked for.
+    pub fn is_cancelled(&self) -> bool {
+        self.wait(Duration::ZERO)
+    }
+
+    /// Waits until the end is asked for, at most `most`, and says whether it was.
+    pub fn wait(&self, most: Duration) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut fds = [PollFd::from_borrowed_fd(self.fd(), PollFlags::IN)];
+        let timeout = Timespec::try_from(most).ok();
+        // A signal cuts the wait short, which a bounded wait may be.
+        poll(&mut fds, timeout.as_ref()).is_ok_and(|ready| ready > 0)
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -76,7 +91,7 @@ pub enum Error {
     },
     /// The box did not get ready, or did not die, within its bound.
     #[error("the box {0} within {1:?}")]
-    Stuck(&'static str, std::time::Duration),
+    Stuck(&'static str, Duration),
     /// Somebody asked for the end through [`Cancel`].
     #[error("cancelled")]
     Cancelled,
@@ -86,5 +101,20 @@ impl Error {
     /// For `map_err`: an I/O error met while `doing` something.
     pub(crate) fn supervise<E: Into<io::Error>>(doing: &'static str) -> impl Fn(E) -> Self {
         move |source| Self::Supervise { doing, source: source.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cancel_stays_asked_for_and_is_shared_by_its_clones() {
+        let cancel = Cancel::new().unwrap();
+        let clone = cancel.clone();
+        assert!(!cancel.is_cancelled() && !cancel.wait(Duration::from_millis(1)));
+        clone.cancel();
+        clone.cancel();
+        assert!(cancel.is_cancelled() && clone.wait(Duration::MAX));
     }
 }

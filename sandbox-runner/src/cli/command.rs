@@ -8,20 +8,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context;
 use crds::{Submission, SubmissionStatus};
-use sandbox::{Cancel, NativeEngine, Options};
+use jiff::Timestamp;
+use queue::contract::Span;
+use queue::verdict::{Batch, Judged, Judging, invalid};
+use sandbox::Cancel;
 use serde_json::{Value, json};
 
 use super::screen::{Row, Screen};
-use super::{Ending, JudgeArgs, Output, machine};
-use crate::cache::DiskCache;
+use super::{Ending, JudgeArgs, Output};
 use crate::compile::Compiler;
 use crate::documents::{self, Readable, Refused};
 use crate::excerpt::printable;
 use crate::judge::Judge;
-use crate::report::Report;
-use crate::slots::Slots;
-use crate::status;
-use crate::toolchain::Toolchain;
+use crate::outcome::job_report;
+use crate::plan::Plan;
+use crate::report::{Fault, Report};
+use crate::store::Layers;
 
 /// Where a Submission says which verdict it should get.
 const EXPECTED: &str = "kubejudge.dev/expected-verdict";
@@ -34,14 +36,10 @@ pub fn judge_files(args: &JudgeArgs) -> anyhow::Result<Ending> {
     for refused in &input.refused {
         print_refused(refused);
     }
-    let engine = engine(args)?;
-    let compiler =
-        Compiler::new(&engine, Toolchain::new(&args.toolchain, args.toolchain_id.clone()), cache(args));
-    let slots = Slots::new(
-        args.slots.map_or_else(machine::cores, usize::from),
-        args.memory_bytes.unwrap_or_else(machine::memory),
-    );
-    let judge = Judge::new(&engine, compiler, slots);
+    let engine = args.boxes.engine()?;
+    let disk = if args.no_cache { None } else { args.cache.open() };
+    let compiler = Compiler::new(engine.clone(), args.boxes.toolchain(), Layers::new(disk, None));
+    let judge = Judge::new(engine, compiler, args.boxes.slots());
     let names: Vec<_> =
         input.readable.iter().map(|r| (r.plan.name.as_str(), r.submission.spec.language.as_str())).collect();
     let screen = (args.output == Output::Table).then(|| Screen::new(&names, args.expect));
@@ -53,30 +51,11 @@ pub fn judge_files(args: &JudgeArgs) -> anyhow::Result<Ending> {
     Ok(ending(args, &input, &reports))
 }
 
-fn engine(args: &JudgeArgs) -> anyhow::Result<NativeEngine> {
-    let mut options =
-        Options { toolchain: args.toolchain.clone(), cgroups: !args.no_cgroups, ..Options::default() };
-    options.hidden.extend(args.hide.iter().cloned());
-    let engine = NativeEngine::new(&options).context("no box can be made here")?;
-    tracing::info!(surroundings = %engine.surroundings(), "The engine is ready.");
-    Ok(engine)
-}
-
-/// A cache that can't be had costs time, not verdicts.
-fn cache(args: &JudgeArgs) -> Option<DiskCache> {
-    if args.no_cache {
-        return None;
-    }
-    let folder = args.cache_dir.clone().or_else(machine::cache_dir)?;
-    let warn = |error: &io::Error| tracing::warn!(folder = %folder.display(), %error, "Nothing is cached.");
-    DiskCache::open(&folder, args.cache_bytes).inspect_err(warn).ok()
-}
-
 /// As many Submissions at one time as there are slots, so that one's compiler and another's tests fill the cores.
-fn judge_all(judge: &Judge<'_>, input: &[Readable], screen: Option<&Screen>) -> anyhow::Result<Vec<Report>> {
+fn judge_all(judge: &Judge, input: &[Readable], screen: Option<&Screen>) -> anyhow::Result<Vec<Done>> {
     let cancel = Cancel::new().context("making an eventfd")?;
     let next = AtomicUsize::new(0);
-    let reports: Mutex<Vec<(usize, Report)>> = Mutex::default();
+    let reports: Mutex<Vec<(usize, Done)>> = Mutex::default();
     if let Some(screen) = screen {
         screen.header();
     }
@@ -87,17 +66,22 @@ fn judge_all(judge: &Judge<'_>, input: &[Readable], screen: Option<&Screen>) -> 
                 break;
             };
             let tests = plan.tests.len();
-            let report = judge.judge(plan, &cancel, &|progress| {
+            let started = Timestamp::now();
+            let progress = |progress| {
                 if let Some(screen) = screen {
                     screen.progress(index, &plan.name, tests, progress);
                 }
-            });
+            };
+            let report = match judge.judge(plan, &cancel, &progress) {
+                Ok(report) => report,
+                Err(cancelled) => Report::fault(Fault::Here, cancelled.to_string(), None),
+            };
             if let Some(screen) = screen {
                 let expected = expected(submission);
                 let language = &submission.spec.language;
                 screen.finished(index, &Row { name: &plan.name, language, tests, report: &report, expected });
             }
-            reports.lock().unwrap_or_else(PoisonError::into_inner).push((index, report));
+            reports.lock().unwrap_or_else(PoisonError::into_inner).push((index, Done { report, started }));
         }
     };
     std::thread::scope(|scope| {
@@ -108,18 +92,24 @@ fn judge_all(judge: &Judge<'_>, input: &[Readable], screen: Option<&Screen>) -> 
     });
     let mut reports = reports.into_inner().unwrap_or_else(PoisonError::into_inner);
     reports.sort_by_key(|(index, _)| *index);
-    Ok(reports.into_iter().map(|(_, report)| report).collect())
+    Ok(reports.into_iter().map(|(_, done)| done).collect())
+}
+
+/// A judging that is over.
+struct Done {
+    report: Report,
+    started: Timestamp,
 }
 
 fn expected(submission: &Submission) -> Option<&str> {
     submission.metadata.annotations.as_ref()?.get(EXPECTED).map(String::as_str)
 }
 
-fn ending(args: &JudgeArgs, input: &documents::Input, reports: &[Report]) -> Ending {
-    let differs = |(readable, report): (&Readable, &Report)| {
-        expected(&readable.submission) != Some(report.verdict.name())
+fn ending(args: &JudgeArgs, input: &documents::Input, reports: &[Done]) -> Ending {
+    let differs = |(readable, done): (&Readable, &Done)| {
+        expected(&readable.submission) != Some(done.report.verdict.name())
     };
-    if reports.iter().any(|r| r.verdict.is_fault()) {
+    if reports.iter().any(|done| done.report.verdict.is_fault()) {
         Ending::Fault
     } else if !input.refused.is_empty() {
         Ending::Refused
@@ -144,10 +134,10 @@ fn message(error: &crds::FieldError) -> String {
 }
 
 /// What `kubectl get -o` would print, the refused ones included.
-fn print_list(output: Output, input: &documents::Input, reports: &[Report]) -> anyhow::Result<()> {
+fn print_list(output: Output, input: &documents::Input, reports: &[Done]) -> anyhow::Result<()> {
     let mut items: Vec<Value> = Vec::new();
-    for (Readable { submission, plan }, report) in input.readable.iter().zip(reports) {
-        let status = status::finished(plan, report, submission.metadata.generation, jiff::Timestamp::now());
+    for (Readable { submission, plan }, done) in input.readable.iter().zip(reports) {
+        let status = status(plan, done, submission.metadata.generation);
         items.push(serde_json::to_value(Submission { status: Some(status), ..submission.clone() })?);
     }
     items.extend(input.refused.iter().filter_map(|r| refused_item(r.name.as_deref()?, &r.file, &r.errors)));
@@ -162,10 +152,19 @@ fn print_list(output: Output, input: &documents::Input, reports: &[Report]) -> a
     }
 }
 
+/// The status that the operator would write, had it been one job.
+fn status(plan: &Plan, done: &Done, generation: Option<i64>) -> SubmissionStatus {
+    let count = u32::try_from(plan.tests.len()).unwrap_or(u32::MAX);
+    let report = job_report(plan, &done.report, "", done.started);
+    let span = Span { first: 0, count, total: count, batches: 1 };
+    let judging = Judging { number: 1, generation, deliveries: None, queued: None };
+    Judged::fold(count, vec![Batch { span, result: Ok(report) }]).status(judging, Timestamp::now())
+}
+
 /// A refused Submission with the status that the operator would give it.
 fn refused_item(name: &str, file: &Path, errors: &[crds::FieldError]) -> Option<Value> {
     let message: Vec<String> = errors.iter().map(message).collect();
-    let status = status::invalid(&message.join("; "), jiff::Timestamp::now());
+    let status = invalid(&message.join("; "), None, Timestamp::now());
     let annotations = json!({"kubejudge.dev/file": file.to_string_lossy()});
     let status = serde_json::to_value::<SubmissionStatus>(status).ok()?;
     let metadata = json!({"name": name, "annotations": annotations});

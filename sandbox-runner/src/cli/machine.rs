@@ -11,11 +11,18 @@ pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, Into::into)
 }
 
-/// Three quarters of the memory available: the rest is for this process, the tmpfs of boxes and surprises.
+/// Three quarters of the memory available, within the container's bound if there is one: the rest is for this process,
+/// the tmpfs of boxes and surprises.
 pub(super) fn memory() -> u64 {
     let available = fs::read_to_string("/proc/meminfo").ok().and_then(|text| available(&text));
-    available.unwrap_or(FALLBACK_MEMORY) / 4 * 3
+    let bounds =
+        CONTAINER_BOUNDS.iter().filter_map(|file| fs::read_to_string(file).ok()?.trim().parse().ok());
+    bounds.fold(available.unwrap_or(FALLBACK_MEMORY), u64::min) / 4 * 3
 }
+
+/// A container sees its own cgroup as the root, of version 2 or 1; no number is no bound.
+const CONTAINER_BOUNDS: [&str; 2] =
+    ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
 
 /// Bytes of `MemAvailable`, or of `MemFree` where that is missing (`proc_meminfo(5)`).
 fn available(meminfo: &str) -> Option<u64> {
@@ -25,6 +32,13 @@ fn available(meminfo: &str) -> Option<u64> {
         Some(kibibytes * 1024)
     };
     field("MemAvailable:").or_else(|| field("MemFree:"))
+}
+
+/// This machine's name: in a pod, the pod's.
+pub(super) fn name() -> Option<String> {
+    let read = |file| Some(fs::read_to_string(file).ok()?.trim().to_owned());
+    let name = read("/proc/sys/kernel/hostname").or_else(|| read("/etc/hostname"))?;
+    (!name.is_empty()).then_some(name)
 }
 
 /// The user's cache folder (XDG Base Directory Specification); none without a home.

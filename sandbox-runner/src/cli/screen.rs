@@ -7,10 +7,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use judging::Verdict;
+use queue::verdict::mebibytes;
 
 use crate::judge::Progress;
 use crate::report::{CompileReport, Report};
-use crate::status::mebibytes;
 
 /// Widest message of a row on a terminal and elsewhere; the whole of it is in the status.
 const MESSAGE: usize = 120;
@@ -187,7 +187,7 @@ impl State {
         *self.verdicts.entry(report.verdict.name()).or_default() += 1;
         self.tests += report.tests.iter().filter(|t| t.usage.is_some()).count();
         match &report.compile {
-            Some(CompileReport { cached: true, .. }) => self.cached += 1,
+            Some(report) if report.cached() => self.cached += 1,
             Some(CompileReport { usage: Some(_), .. }) => self.compiled += 1,
             _ => {}
         }
@@ -221,7 +221,7 @@ fn complaint(output: &str) -> Option<&str> {
 }
 
 fn compile_column(compile: &CompileReport) -> String {
-    if compile.cached {
+    if compile.cached() {
         "cached".to_owned()
     } else {
         compile.usage.map(|u| milliseconds(u.wall)).unwrap_or_default()

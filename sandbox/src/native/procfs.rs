@@ -132,7 +132,7 @@ impl Table {
     }
 }
 
-/// The `Pss` line of a smaps_rollup (`proc_pid_smaps(5)`), in bytes.
+/// The `Pss` line of a `smaps_rollup` (`proc_pid_smaps(5)`), in bytes.
 fn proportional_size(rollup: &str) -> Option<u64> {
     let line = rollup.lines().find_map(|l| l.strip_prefix("Pss:"))?;
     Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
