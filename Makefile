@@ -32,12 +32,33 @@ demo-gvisor: runner-binary ## The same in a gVisor container, as uid 65532 witho
 .PHONY: test
 test: ## All tests, as root; those of the sandbox again as an ordinary user and in gVisor; the demo in gVisor
 	$(stage) "set-up for the tests" e2e/setup test
-	$(stage) "CRD server of Kubernetes 1.36, gVisor" e2e/cluster/build crd-server runsc
+	$(stage) "servers of Kubernetes 1.20 and 1.36, gVisor" e2e/cluster/build crd-server runsc kubernetes
+	$(stage) "build of all programs and tests" cargo build --locked --workspace --all-targets
 	$(stage) "tests" cargo nextest run --locked --workspace
 	$(stage) "tests of the sandbox as an ordinary user" env $(runner)=$(CURDIR)/e2e/as-user $(sandbox_tests) 'package(sandbox) & kind(test)'
 	$(stage) "tests of the limits where /proc is masked" env $(runner)=$(CURDIR)/e2e/masked-proc $(sandbox_tests) 'binary_id(sandbox::limits)'
 	$(stage) "tests of the sandbox in gVisor" env $(runner)=$(CURDIR)/e2e/gvisor/run-test $(sandbox_tests) 'package(sandbox) & kind(test)'
 	@$(MAKE) --no-print-directory demo-gvisor
+
+.PHONY: chain
+chain: ## API server, Redis, operator and worker on this machine: kubectl applies manifests/examples and sees each verdict
+	$(stage) "set-up for the chain" e2e/setup test
+	$(stage) "the cluster's parts" e2e/cluster/build crd-server kubernetes kubectl
+	$(stage) "build of operator and worker" cargo build --locked --release -p operator -p sandbox-runner
+	$(stage) "chain" e2e/chain
+
+MODE ?= node
+cluster_parts := $(if $(filter control-plane,$(MODE)),crd-server kubernetes kubectl)
+
+.PHONY: cluster-up
+cluster-up: ## Start a Kubernetes node on this machine, a fresh one, with our CRDs and Languages; MODE=control-plane: without containers
+	$(stage) "the cluster's parts" e2e/cluster/build $(cluster_parts)
+	$(stage) "start of the cluster" e2e/cluster/up $(MODE)
+	@e2e/cluster/kinds
+
+.PHONY: cluster-down
+cluster-down: ## Stop it and remove its state
+	e2e/cluster/down
 
 .PHONY: lint
 lint: ## Formatting, clippy, licences and bans of dependencies, shell scripts
@@ -50,9 +71,10 @@ lint: ## Formatting, clippy, licences and bans of dependencies, shell scripts
 	$(stage) "mutants apply" bash -ec 'for patch in e2e/mutants/*.patch; do patch --quiet --dry-run -p1 <"$$patch"; done'
 
 .PHONY: bench
-bench: ## Figures of boxes and whole judgings beside floors measured in the same run
-	$(stage) "set-up for the benchmarks" bash -ec 'e2e/setup bench && e2e/cluster/build runsc'
-	$(stage) "benchmarks" cargo run --locked --release -p e2e --bin bench
+bench: ## Figures of boxes, whole judgings and the chain beside floors measured in the same run
+	$(stage) "set-up for the benchmarks" bash -ec 'e2e/setup bench && e2e/cluster/build runsc kubernetes'
+	$(stage) "build for the benchmarks" cargo build --locked --release -p operator -p sandbox-runner -p e2e --bins
+	$(stage) "benchmarks" $(target)/release/bench
 
 .PHONY: mutants
 mutants: ## Break the product in known ways and see that a test fails

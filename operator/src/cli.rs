@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use queue::broker::{Allowance, Options, Pool};
+use queue::broker::{Allowance, DEFAULT_CACHE_BYTES, Options, Pool};
 use telemetry::LogArgs;
 
 /// Reconciles Submissions and Languages: plans jobs, takes in reports, writes verdicts.
@@ -45,7 +45,7 @@ pub struct QueueArgs {
     #[arg(long, env = "KUBEJUDGE_REDIS_TIMEOUT_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300))]
     pub redis_timeout_seconds: u64,
     /// Bytes of artifacts and blobs that are kept in Redis.
-    #[arg(long, env = "KUBEJUDGE_REDIS_CACHE_BYTES", default_value_t = 1 << 30)]
+    #[arg(long, env = "KUBEJUDGE_REDIS_CACHE_BYTES", default_value_t = DEFAULT_CACHE_BYTES)]
     pub redis_cache_bytes: u64,
     /// The pool whose queue to use.
     #[arg(long, env = "KUBEJUDGE_POOL", default_value = "default")]

@@ -22,8 +22,6 @@ pub enum Step {
     Suspend,
     /// It is to be judged again: say that this judging begins.
     Rejudge(u32),
-    /// It waits for something that is not there.
-    Wait(Lack),
     /// It belongs on the queue.
     Enqueue(u32),
     /// It is on the queue.
@@ -78,9 +76,6 @@ pub fn decide(head: &Head, tracked: Option<&Tracked>, ttl: Option<u32>, now: Tim
     if head.asked.suspend {
         return Step::Suspend;
     }
-    if let Some(problem) = &head.asked.problem {
-        return Step::Wait(Lack::new("ProblemNotFound", format!("Problem {problem} not found")));
-    }
     match tracked.and_then(|tracked| tracked.enqueued) {
         Some(enqueued) if enqueued.judging == wanted => Step::Follow(wanted),
         _ => Step::Enqueue(wanted),
@@ -133,7 +128,7 @@ pub(crate) mod tests {
     prop_compose! {
         /// Any Submission at any point of its life.
         pub(crate) fn heads()(
-            (suspend, problem, deleted) in (any::<bool>(), any::<bool>(), prop::bool::weighted(0.1)),
+            (suspend, deleted) in (any::<bool>(), prop::bool::weighted(0.1)),
             (rejudge, judging, finished) in (0..3_u32, 0..4_u32, any::<bool>()),
             (ttl, deadline) in (prop::option::of(0..9_u32), prop::option::of(1..9_u32)),
             (created, queued, completed) in (NOW - 9..=NOW, prop::option::of(NOW - 9..=NOW), NOW - 9..=NOW),
@@ -143,9 +138,10 @@ pub(crate) mod tests {
             head.metadata.resource_version = Some("5".into());
             head.metadata.creation_timestamp = Some(Time(at(created)));
             head.metadata.deletion_timestamp = deleted.then(|| Time(at(NOW)));
-            let problem = problem.then(|| "p".to_owned());
-            head.asked = Asked { problem, suspend, rejudge, ttl, deadline, ..Asked::default() };
+            head.asked = Asked { suspend, rejudge, ttl, deadline, ..Asked::default() };
             let (queued, completed) = (queued.map(at), finished.then(|| at(completed)));
+            // What is over is some judging's end.
+            let judging = judging.max(u32::from(finished));
             head.standing = Standing { judging, finished, queued, completed, ..Standing::default() };
             head
         }
@@ -184,7 +180,7 @@ pub(crate) mod tests {
             if let Step::Enqueue(judging) | Step::Follow(judging) = step {
                 prop_assert_eq!(judging, head.wanted());
                 prop_assert!(!head.asked.suspend && !head.standing.finished && !overdue(&head, at(NOW)));
-                prop_assert!(head.metadata.deletion_timestamp.is_none() && head.asked.problem.is_none());
+                prop_assert!(head.metadata.deletion_timestamp.is_none());
             }
         }
 
@@ -247,12 +243,5 @@ pub(crate) mod tests {
         assert_eq!(decide(&head, None, None, at(NOW)), Step::Enqueue(3));
         head.standing.judging = 2;
         assert_eq!(decide(&head, None, None, at(NOW)), Step::Rejudge(3), "in the midst of the second");
-    }
-
-    #[test]
-    fn a_problem_is_waited_for() {
-        let head = head(|head| head.asked.problem = Some("p".into()));
-        let lack = Lack::new("ProblemNotFound", "Problem p not found");
-        assert_eq!(decide(&head, None, None, at(NOW)), Step::Wait(lack));
     }
 }

@@ -117,8 +117,6 @@ pub struct Head {
 pub struct Asked {
     /// The Language's name.
     pub language: String,
-    /// The Problem's name.
-    pub problem: Option<String>,
     /// The queue to wait in.
     pub priority: Priority,
     /// Whether not to judge.
@@ -209,10 +207,8 @@ impl Head {
 
 impl Asked {
     fn of(spec: &Value) -> Self {
-        let problem = spec.get("problemRef").and_then(|problem| field(problem, "name"));
         Self {
             language: field(spec, "language").unwrap_or_default(),
-            problem,
             priority: field(spec, "priority").unwrap_or_default(),
             suspend: field(spec, "suspend").unwrap_or_default(),
             rejudge: field(spec, "rejudge").unwrap_or_default(),
@@ -254,7 +250,7 @@ mod tests {
             "metadata": {"name": "s", "namespace": "n", "uid": "u", "resourceVersion": "7", "generation": 2,
                 "annotations": {"a": "b"}, "managedFields": [{"manager": "m"}], "creationTimestamp": "2026-01-01T00:00:00Z"},
             "spec": {"language": "c17", "suspend": true, "rejudge": 2, "priority": "Contest",
-                "ttlSecondsAfterFinished": 5, "activeDeadlineSeconds": 6, "problemRef": {"name": "p"}},
+                "ttlSecondsAfterFinished": 5, "activeDeadlineSeconds": 6},
             "status": {"judging": 3, "phase": "Running", "queuedTime": "2026-01-01T00:00:00Z"},
         }));
         let head = Head::of(&raw);
@@ -265,7 +261,6 @@ mod tests {
         );
         let asked = Asked {
             language: "c17".into(),
-            problem: Some("p".into()),
             priority: Priority::Contest,
             suspend: true,
             rejudge: 2,

@@ -62,6 +62,10 @@ pub async fn prepare(
     if let Err(error) = check_source_size(&submission.spec, most) {
         return Ok(Prepared::Invalid(error.to_string()));
     }
+    if let Some(problem) = &submission.spec.problem_ref {
+        let message = format!("Problem {} not found", problem.name);
+        return Ok(Prepared::Lack(Lack::new("ProblemNotFound", message)));
+    }
     let language = match operator.catalog.entry(&submission.spec.language) {
         Entry::Known(language) => language,
         Entry::Unknown => {

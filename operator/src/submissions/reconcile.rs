@@ -50,7 +50,6 @@ pub(super) async fn reconcile(operator: &Operator, head: &Head) -> Result<Action
             reconcile.propose(judging, What::Rejudge)?;
             Ok(Action::requeue(CHECK))
         }
-        Step::Wait(lack) => reconcile.wait(head.wanted(), lack),
         Step::Enqueue(judging) => match tracked {
             Some(tracked) => reconcile.enqueue(judging, &tracked).await,
             // The watch says that it is gone or finished; this view of it is older.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::Submission;
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use kube::Api;
-use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{Store, store::Writer};
 use kube::runtime::utils::{Backoff, WatchStreamExt as _};
 use kube::runtime::watcher::{self, Event, watcher};
 use tokio::sync::oneshot;
@@ -48,12 +48,30 @@ pub(super) fn heads(
     writer: Writer<Head>,
 ) -> impl Stream<Item = Result<Head, watcher::Error>> + Send + 'static {
     let mut observer = Observer { operator, namespace, round: 0, listed: Some(listed) };
-    watcher(api, config)
+    let store = writer.as_reader();
+    let events = watcher(api, config)
         .backoff(Pauses::default())
         .filter_map(move |event| std::future::ready(observer.observe(event)))
         .map(Ok)
-        .reflect(writer)
-        .applied_objects()
+        .reflect(writer);
+    shown(events, store)
+}
+
+/// Each head once `store` shows it. A list changes the store when it is complete, so what it brings is passed on then: the
+/// controller takes objects from the store, and lets go for good what is not there.
+fn shown<E>(
+    events: impl Stream<Item = Result<Event<Head>, E>>,
+    store: Store<Head>,
+) -> impl Stream<Item = Result<Head, E>> {
+    let heads = move |event| {
+        let heads = match event {
+            Event::Apply(head) => vec![Arc::new(head)],
+            Event::InitDone => store.state(),
+            Event::Init | Event::InitApply(_) | Event::Delete(_) => Vec::new(),
+        };
+        stream::iter(heads).map(|head| Ok(Arc::unwrap_or_clone(head)))
+    };
+    events.map_ok(heads).try_flatten()
 }
 
 struct Observer {
@@ -126,6 +144,8 @@ fn see(operator: &Operator, raw: Raw<Submission>, change: bool) -> Head {
 
 #[cfg(test)]
 mod tests {
+    use kube::runtime::reflector::ObjectRef;
+
     use super::*;
 
     #[test]
@@ -135,5 +155,28 @@ mod tests {
         assert_eq!(some, [250, 500, 1000, 2000, 4000, 4000]);
         pauses.reset();
         assert_eq!(pauses.next(), Some(Duration::from_millis(250)));
+    }
+
+    #[tokio::test]
+    async fn what_a_list_brings_is_passed_on_when_the_store_shows_it() {
+        let head = |name: &str| {
+            let mut head = Head::default();
+            head.metadata.name = Some(name.to_owned());
+            head
+        };
+        let (store, writer) = kube::runtime::reflector::store();
+        let list = [Event::Init, Event::InitApply(head("a")), Event::InitApply(head("b")), Event::InitDone];
+        let changes =
+            [Event::Apply(head("c")), Event::Delete(head("a")), Event::Init, Event::InitApply(head("d"))];
+        let events = list.into_iter().chain(changes).map(Ok::<_, watcher::Error>);
+        let passed = shown(stream::iter(events).reflect(writer), store.clone());
+        let passed = passed.map(|head| {
+            let head = head.unwrap();
+            assert!(store.get(&ObjectRef::from_obj(&head)).is_some(), "{} is not in the store", head.name());
+            head.name().to_owned()
+        });
+        let mut passed: Vec<String> = passed.collect().await;
+        passed.sort();
+        assert_eq!(passed, ["a", "b", "c"]);
     }
 }

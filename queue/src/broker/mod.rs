@@ -66,7 +66,7 @@ use std::time::Duration;
 
 pub use error::BrokerError;
 pub use types::{
-    Allowance, ArtifactLock, Collected, Delivery, Enqueued, Fence, Gauges, Held, Holding, JobRecord,
+    Allowance, ArtifactLock, Collected, DEFAULT_CACHE_BYTES, Delivery, Enqueued, Fence, Gauges, Held, Holding, JobRecord,
     JobState, Options, Outcome, Pool, PoolError, Reaped, Scope, Subject, Unfit,
 };
 pub use waiter::Waiter;

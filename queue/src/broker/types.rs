@@ -9,6 +9,10 @@ use jiff::Timestamp;
 
 use crate::contract::{BlobHash, CodecError, Job, JobId, JobReport, Span};
 
+/// Bytes of artifacts and blobs that a pool keeps in Redis unless told otherwise. Each writer evicts down to its own bound, so
+/// operator and runners should have the same.
+pub const DEFAULT_CACHE_BYTES: u64 = 256 << 20;
+
 /// How to reach a pool's queue.
 #[derive(Clone)]
 pub struct Options {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use queue::broker::{Options, Pool};
+use queue::broker::{DEFAULT_CACHE_BYTES, Options, Pool};
 use telemetry::LogArgs;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -38,7 +38,7 @@ pub struct WorkerArgs {
     #[arg(long, env = "KUBEJUDGE_REDIS_TIMEOUT_SECONDS", default_value_t = 5, value_parser = seconds(60))]
     pub redis_timeout_seconds: u64,
     /// Bytes of compiled programs and test data that are kept in Redis.
-    #[arg(long, env = "KUBEJUDGE_REDIS_CACHE_BYTES", default_value_t = 256 << 20)]
+    #[arg(long, env = "KUBEJUDGE_REDIS_CACHE_BYTES", default_value_t = DEFAULT_CACHE_BYTES)]
     pub redis_cache_bytes: u64,
     /// The pool whose jobs are taken.
     #[arg(long, env = "KUBEJUDGE_POOL", default_value = "default")]

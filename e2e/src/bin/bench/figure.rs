@@ -18,8 +18,8 @@ pub(crate) struct Figure {
     /// What it and its floor are, for people.
     pub(crate) what: String,
     pub(crate) value: f64,
-    /// The same without isolation, in the same run.
-    pub(crate) floor: f64,
+    /// The least that the same could cost, measured in the same run; nothing where there is no such thing.
+    pub(crate) floor: Option<f64>,
     pub(crate) unit: &'static str,
     /// Which way is better: "lower" or "higher".
     pub(crate) better: &'static str,
@@ -33,24 +33,31 @@ impl Figure {
         value: Duration,
         floor: Duration,
     ) -> Self {
-        let (value, floor) = (milliseconds(value), milliseconds(floor));
+        let (value, floor) = (milliseconds(value), Some(milliseconds(floor)));
         Self { name, what: what.into(), value, floor, unit: "ms", better: "lower" }
     }
 
     /// So many in a second: the higher, the better.
     pub(crate) fn rate(name: &'static str, what: impl Into<String>, value: f64, floor: f64) -> Self {
-        Self { name, what: what.into(), value, floor, unit: "1/s", better: "higher" }
+        Self { name, what: what.into(), value, floor: Some(floor), unit: "1/s", better: "higher" }
+    }
+
+    /// Memory, without a floor: the lower, the better.
+    pub(crate) fn megabytes(name: &'static str, what: impl Into<String>, bytes: u64) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "for people")]
+        let value = bytes as f64 / 1e6;
+        Self { name, what: what.into(), value, floor: None, unit: "MB", better: "lower" }
     }
 
     /// How many times the floor.
-    pub(crate) fn ratio(&self) -> f64 {
-        self.value / self.floor
+    pub(crate) fn ratio(&self) -> Option<f64> {
+        self.floor.map(|floor| self.value / floor)
     }
 
     fn json(&self) -> Value {
         json!({
-            "value": rounded(self.value), "unit": self.unit, "floor": rounded(self.floor),
-            "ratio": rounded(self.ratio()), "better": self.better,
+            "value": rounded(self.value), "unit": self.unit, "floor": self.floor.map(rounded),
+            "ratio": self.ratio().map(rounded), "better": self.better,
         })
     }
 }
@@ -83,10 +90,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let time = Figure::time("box", "", Duration::from_micros(1500), Duration::from_micros(500));
         let rate = Figure::rate("rate", "", 700.0, 1400.0);
-        let path = write(&dir.path().join("target"), &[rate, time]).unwrap();
+        let memory = Figure::megabytes("memory", "", 12_500_000);
+        let path = write(&dir.path().join("target"), &[rate, time, memory]).unwrap();
         let read: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let expected = json!({
             "box": {"value": 1.5, "unit": "ms", "floor": 0.5, "ratio": 3.0, "better": "lower"},
+            "memory": {"value": 12.5, "unit": "MB", "floor": null, "ratio": null, "better": "lower"},
             "rate": {"value": 700.0, "unit": "1/s", "floor": 1400.0, "ratio": 0.5, "better": "higher"},
         });
         assert_eq!(read, expected);

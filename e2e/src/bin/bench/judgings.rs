@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -10,7 +11,9 @@ use sandbox_runner::cache::DiskCache;
 use sandbox_runner::compile::Compiler;
 use sandbox_runner::judge::Judge;
 use sandbox_runner::plan::Plan;
+use sandbox_runner::report::CompileReport;
 use sandbox_runner::slots::Slots;
+use sandbox_runner::store::Layers;
 use sandbox_runner::toolchain::Toolchain;
 use tempfile::TempDir;
 
@@ -26,7 +29,7 @@ const CACHE_BYTES: u64 = 1 << 30;
 
 /// All figures of judgings with 20 tests.
 pub(crate) fn measure(
-    engine: &NativeEngine,
+    engine: &Arc<NativeEngine>,
     repetitions: Repetitions,
     slots: usize,
     screen: &Screen,
@@ -63,7 +66,7 @@ struct Times {
 /// One program, judged and run bare in turns.
 struct Bench<'a> {
     plan: &'a Plan,
-    judge: Judge<'a>,
+    judge: Judge,
     cache: TempDir,
     cancel: Cancel,
     bare: Bare<'a>,
@@ -71,12 +74,14 @@ struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    fn new(engine: &'a NativeEngine, plan: &'a Plan, slots: usize) -> anyhow::Result<Self> {
+    fn new(engine: &Arc<NativeEngine>, plan: &'a Plan, slots: usize) -> anyhow::Result<Self> {
         let cache = tempfile::tempdir()?;
         let artifacts = DiskCache::open(cache.path(), CACHE_BYTES)?;
-        let compiler = Compiler::new(engine, Toolchain::new(Path::new("/"), None), Some(artifacts));
+        let layers = Layers::new(Some(artifacts), None);
+        let toolchain = Toolchain::new(Path::new("/"), None);
+        let compiler = Compiler::new(Arc::<NativeEngine>::clone(engine), toolchain, layers);
         // Memory admits whatever the slots do: programs of these take little of their limits.
-        let judge = Judge::new(engine, compiler, Slots::new(slots, u64::MAX));
+        let judge = Judge::new(Arc::<NativeEngine>::clone(engine), compiler, Slots::new(slots, u64::MAX));
         Ok(Self { plan, judge, cache, cancel: Cancel::new()?, bare: Bare::new(plan)?, slots })
     }
 
@@ -125,10 +130,10 @@ impl<'a> Bench<'a> {
     /// One judging, which must be accepted and get its program from where it is meant to.
     fn judge(&self, cached: bool) -> anyhow::Result<Duration> {
         let start = Instant::now();
-        let report = self.judge.judge(self.plan, &self.cancel, &|_| ());
+        let report = self.judge.judge(self.plan, &self.cancel, &|_| ())?;
         let time = start.elapsed();
         ensure!(report.verdict.name() == "Accepted", "{}: {}", report.verdict.name(), report.message);
-        let was_cached = report.compile.as_ref().map(|compile| compile.cached);
+        let was_cached = report.compile.as_ref().map(CompileReport::cached);
         ensure!(was_cached == Some(cached), "from the cache: {was_cached:?} instead of {cached}");
         Ok(time)
     }

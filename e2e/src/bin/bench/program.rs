@@ -32,6 +32,7 @@ pub(crate) fn of_20_tests(name: &str) -> anyhow::Result<Plan> {
 /// Java's factorials, with the tests that the example has too few of.
 pub(crate) fn java() -> anyhow::Result<Plan> {
     let test = |n: u32| Test {
+        index: n - 1,
         name: n.to_string(),
         input: line(n),
         answer: line((1..=u64::from(n)).product::<u64>()),

@@ -59,8 +59,9 @@ impl Screen {
 fn row(figure: &Figure) -> String {
     let Figure { name, what, unit, better, .. } = figure;
     let shown = |value: f64| format!("{value:.*} {unit}", if value < 100.0 { 3 } else { 0 });
-    let (value, floor) = (shown(figure.value), shown(figure.floor));
-    format!("{name:<22}{value:>13}{floor:>13}{:>7.2}  {better:<6}  {what}", figure.ratio())
+    let (value, floor) = (shown(figure.value), figure.floor.map(shown).unwrap_or_default());
+    let ratio = figure.ratio().map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
+    format!("{name:<22}{value:>13}{floor:>13}{ratio:>7}  {better:<6}  {what}")
 }
 
 /// A reader that went away (`| head`) is no reason to leave the summary unwritten.
