@@ -49,7 +49,7 @@ pub(crate) async fn measure(
 }
 
 /// Finished Submissions in a second, of a burst of `count` whose program does nothing.
-async fn throughput(chain: &Chain, count: usize, screen: &Screen) -> anyhow::Result<Figure> {
+async fn throughput(chain: &Chain, count: u32, screen: &Screen) -> anyhow::Result<Figure> {
     let (mut times, mut floors) = (Vec::new(), Vec::new());
     for round in 0..BURSTS {
         screen.progress("burst", round, BURSTS);
@@ -57,14 +57,14 @@ async fn throughput(chain: &Chain, count: usize, screen: &Screen) -> anyhow::Res
         times.push(burst(chain, count).await?);
         delete_all(&chain.submissions(JUDGED)).await?;
     }
-    let per_second = |times: &[Duration]| count as f64 / median(times).as_secs_f64();
+    let per_second = |times: &[Duration]| f64::from(count) / median(times).as_secs_f64();
     let what =
         format!("Submissions judged, {count} in one burst; floor: as many bare creates and status writes");
     Ok(Figure::rate("throughput", what, per_second(&times), per_second(&floors)))
 }
 
 /// From the first create to the last verdict seen.
-async fn burst(chain: &Chain, count: usize) -> anyhow::Result<Duration> {
+async fn burst(chain: &Chain, count: u32) -> anyhow::Result<Duration> {
     let submissions = chain.submissions(JUDGED);
     let mut events = watcher::watcher(submissions.clone(), watcher::Config::default()).boxed();
     while !matches!(events.try_next().await?, Some(Event::InitDone)) {}
@@ -72,7 +72,7 @@ async fn burst(chain: &Chain, count: usize) -> anyhow::Result<Duration> {
     let create = create_all(&submissions, count, ":\n");
     let watch = async {
         let mut finished = BTreeSet::new();
-        while finished.len() < count {
+        while finished.len() < count as usize {
             let event = events.try_next().await?.context("the watch ended")?;
             if let Event::Apply(submission) = event
                 && e2e::world::is_finished(&submission)
@@ -92,7 +92,7 @@ async fn burst(chain: &Chain, count: usize) -> anyhow::Result<Duration> {
 async fn latency(
     chain: &Chain,
     engine: &Arc<NativeEngine>,
-    count: usize,
+    count: u32,
     screen: &Screen,
 ) -> anyhow::Result<Vec<Figure>> {
     let submissions = chain.submissions(JUDGED);
@@ -101,7 +101,7 @@ async fn latency(
     let mut events = watcher::watcher(submissions.clone(), watcher::Config::default()).boxed();
     while !matches!(events.try_next().await?, Some(Event::InitDone)) {}
     for number in 0..=count {
-        screen.progress("one after another", number, count);
+        screen.progress("one after another", number as usize, count as usize);
         let submission = bare.submission(&format!("single-{number}"));
         let start = Instant::now();
         submissions.create(&PostParams::default(), &submission).await?;
@@ -134,7 +134,7 @@ async fn latency(
 
 /// Memory of an operator with `count` unfinished Submissions: the larger of one that saw them come and one that was
 /// started anew.
-async fn memory(chain: &mut Chain, count: usize, screen: &Screen) -> anyhow::Result<Figure> {
+async fn memory(chain: &mut Chain, count: u32, screen: &Screen) -> anyhow::Result<Figure> {
     screen.progress("memory", 0, 2);
     let submissions = chain.submissions(JUDGED);
     create_all(&submissions, count, &"# one line of many\n".repeat(SOURCE_BYTES / 19)).await?;
@@ -155,8 +155,8 @@ async fn memory(chain: &mut Chain, count: usize, screen: &Screen) -> anyhow::Res
 }
 
 /// Creates `count` Submissions in the language that does nothing.
-async fn create_all(submissions: &Api<Submission>, count: usize, source: &str) -> anyhow::Result<()> {
-    let create = async |number: usize| {
+async fn create_all(submissions: &Api<Submission>, count: u32, source: &str) -> anyhow::Result<()> {
+    let create = async |number: u32| {
         let submission = programs::no_op(&format!("burst-{number}"), source)?;
         submissions.create(&PostParams::default(), &submission).await?;
         anyhow::Ok(())

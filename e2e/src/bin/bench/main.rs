@@ -33,13 +33,13 @@ pub(crate) struct Repetitions {
     /// Judgings of a slow language, odd.
     pub(crate) slow_judgings: usize,
     /// Jobs through the queue, in fifties.
-    pub(crate) jobs: usize,
+    pub(crate) jobs: u32,
     /// Submissions in one burst.
-    pub(crate) burst: usize,
+    pub(crate) burst: u32,
     /// Submissions one after another.
-    pub(crate) single: usize,
+    pub(crate) single: u32,
     /// Unfinished Submissions that the operator holds.
-    pub(crate) unfinished: usize,
+    pub(crate) unfinished: u32,
 }
 
 const FULL: Repetitions = Repetitions {

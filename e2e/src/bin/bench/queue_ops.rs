@@ -13,13 +13,13 @@ use crate::figure::Figure;
 use crate::screen::Screen;
 
 /// Jobs, and the bare round trips beside them, before the other has its turn.
-const BATCH: usize = 50;
+const BATCH: u32 = 50;
 /// Round trips of one job: it is taken, and reported.
-const ROUND_TRIPS: usize = 2;
-const LEASE: Duration = Duration::from_secs(60);
+const ROUND_TRIPS: u32 = 2;
+const LEASE: Duration = Duration::from_mins(1);
 
 /// Jobs taken and reported in a second by one runner, one after another.
-pub(crate) async fn measure(count: usize, screen: &Screen) -> anyhow::Result<Figure> {
+pub(crate) async fn measure(count: u32, screen: &Screen) -> anyhow::Result<Figure> {
     let redis = RedisServer::start(RedisSettings::default()).await?;
     let broker = broker(&redis).await?;
     let mut bare = redis.connect().await?;
@@ -28,8 +28,8 @@ pub(crate) async fn measure(count: usize, screen: &Screen) -> anyhow::Result<Fig
         ensure!(queued == Enqueued::Queued, "job {number}: {queued:?}");
     }
     let (mut time, mut floor) = (Duration::ZERO, Duration::ZERO);
-    for done in (0..count).step_by(BATCH) {
-        screen.progress("queue", done, count);
+    for done in (0..count).step_by(BATCH as usize) {
+        screen.progress("queue", done as usize, count as usize);
         let start = Instant::now();
         for _ in 0..BATCH {
             take_and_report(&broker).await?;
@@ -41,7 +41,7 @@ pub(crate) async fn measure(count: usize, screen: &Screen) -> anyhow::Result<Fig
         time += middle - start;
         floor += middle.elapsed();
     }
-    let per_second = |time: Duration| count as f64 / time.as_secs_f64();
+    let per_second = |time: Duration| f64::from(count) / time.as_secs_f64();
     let what = "jobs taken and reported, one after another; floor: two bare round trips each";
     Ok(Figure::rate("queue_ops", what, per_second(time), per_second(floor)))
 }
@@ -51,7 +51,7 @@ const ALLOWANCE: Allowance = Allowance {
     namespace: 100_000,
     deliveries: 5,
     first_delay: Duration::from_secs(1),
-    longest_delay: Duration::from_secs(60),
+    longest_delay: Duration::from_mins(1),
 };
 
 async fn broker(redis: &RedisServer) -> anyhow::Result<Broker> {
@@ -74,7 +74,7 @@ async fn take_and_report(broker: &Broker) -> anyhow::Result<()> {
 }
 
 /// A job with one test, as small Submissions make it.
-fn job(number: usize) -> anyhow::Result<Job> {
+fn job(number: u32) -> anyhow::Result<Job> {
     let spec = fixtures::shell()?.spec;
     let limits = ResolvedLimits::of(None, &spec);
     let test = JobTest {

@@ -23,11 +23,11 @@ use crate::program;
 /// One create and one status write each, `at_once` at one time, where no operator looks.
 pub(super) async fn creates_and_status_writes(
     chain: &Chain,
-    count: usize,
+    count: u32,
     at_once: usize,
 ) -> anyhow::Result<Duration> {
     let submissions = chain.submissions(IGNORED);
-    let both = async |number: usize| {
+    let both = async |number: u32| {
         let submission = no_op(&format!("floor-{number}"), ":\n")?;
         create_and_write(&submissions, &submission).await
     };
@@ -64,8 +64,8 @@ impl<'a> Single<'a> {
             let engine = Arc::<NativeEngine>::clone(engine);
             Compiler::new(engine, Toolchain::new("/".as_ref(), None), Layers::default())
         };
-        let compiled = compiler.compile(&plan.program, &Slots::new(1, u64::MAX), &Cancel::new()?)?;
-        let Compiled::Ready(artifact, _) = compiled else { anyhow::bail!("the program does not compile") };
+        let result = compiler.compile(&plan.program, &Slots::new(1, u64::MAX), &Cancel::new()?)?;
+        let Compiled::Ready(artifact, _) = result else { anyhow::bail!("the program does not compile") };
         let manifest = e2e::fixtures::manifest("examples/cpp17-gcd-chatty.yaml")?;
         let mut template: Submission = serde_json::from_value(manifest)?;
         template.spec.tests.truncate(1);

@@ -69,13 +69,14 @@ impl Chain {
     }
 
     /// Waits until the operator has seen `count` jobs on the queue, and has been at rest for some looks.
-    pub(super) async fn until_queued(&self, count: usize, within: Duration) -> anyhow::Result<()> {
+    pub(super) async fn until_queued(&self, count: u32, within: Duration) -> anyhow::Result<()> {
         let deadline = Instant::now() + within;
         loop {
             let metrics = self.operator.metrics().await?;
             let waiting = metrics.sum("kubejudge_operator_queue_jobs", &[]).unwrap_or_default();
             let known = metrics.sum("kubejudge_operator_submissions_unfinished", &[]).unwrap_or_default();
-            if waiting >= count as f64 && known >= count as f64 {
+            let all = f64::from(count);
+            if waiting >= all && known >= all {
                 return Ok(());
             }
             ensure!(
@@ -91,7 +92,7 @@ impl Chain {
         self.operator.start_again().await
     }
 
-    /// Resident memory of the operator in bytes (`VmRSS`, proc_pid_status(5)).
+    /// Resident memory of the operator in bytes (`VmRSS` of `proc_pid_status(5)`).
     pub(super) fn operator_rss(&mut self) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.operator.process().id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
