@@ -275,7 +275,8 @@ async fn a_deletion_in_time_spares_whoever_has_the_name_now() {
     until("refused: the deletion", async || {
         let deletions = operators_writes(&world).await.verbs(&["delete"]).about(NAMESPACE, "a");
         ensure!(!deletions.is_empty(), "there was none");
-        Ok(assert_eq!(deletions.len(), deletions.code(409).len()))
+        assert_eq!(deletions.len(), deletions.code(409).len());
+        Ok(())
     })
     .await
     .unwrap();
@@ -328,7 +329,7 @@ async fn the_end_can_be_waited_for_also_after_a_change_under_way() {
     assert!(status.conditions.iter().all(|c| c.observed_generation == Some(3)), "{:?}", status.conditions);
 
     patch(&world, "a", json!({ "rejudge": 1 })).await;
-    let again = world.until(NAMESPACE, "a", "judged again", |s| kubectl_sees_the_end(s)).await.unwrap();
+    let again = world.until(NAMESPACE, "a", "judged again", kubectl_sees_the_end).await.unwrap();
     let status = again.status.unwrap();
     assert_eq!((status.judging, status.verdict), (Some(2), Some(Verdict::WrongAnswer)));
     let finished: Vec<_> =

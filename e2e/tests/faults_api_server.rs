@@ -9,6 +9,7 @@ use e2e::{
     scenario::{Others, Scenario, Work},
     twice,
 };
+use queue::broker::Gauges;
 use tokio::time::sleep;
 
 const AWAY: Duration = Duration::from_secs(20);
@@ -27,10 +28,10 @@ async fn work_under_way() -> Scenario {
     scenario
 }
 
-/// All reports came in while nothing could be written, and are kept.
+/// All reports come in while nothing can be written, and are kept.
 async fn kept(scenario: &Scenario) {
-    let gauges = scenario.broker.gauges().await.unwrap();
-    assert!(gauges.reported > 0 && jobs(&gauges) == gauges.reported, "{gauges:?}");
+    let all = |gauges: &Gauges| gauges.reported > 0 && jobs(gauges) == gauges.reported;
+    scenario.until_queue("reported as a whole", all).await.unwrap();
 }
 
 async fn link(others: Others, mode: Mode) {

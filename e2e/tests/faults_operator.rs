@@ -54,12 +54,15 @@ async fn killed_while_enqueueing(others: Others) {
     let setup = Setup::default().operator_flag("concurrency", "2");
     let mut scenario = Scenario::start(setup).await.unwrap();
     scenario.world.operators[0].redis.set(Mode::Hang);
-    scenario.submit_all(&Work::mixed("a", 40, 0)).await.unwrap();
+    // What is enqueued stays so until the kill.
+    scenario.world.runners[0].program.pause().unwrap();
+    scenario.submit_all(&Work::mixed("a", 100, 0)).await.unwrap();
     scenario.world.operators[0].redis.set(Mode::Pass);
     scenario.until_enqueued(3).await.unwrap();
     scenario.world.operators[0].program.kill().unwrap();
     let (known, _) = scenario.broker.subjects(0, 1000).await.unwrap();
-    assert!(known.len() < 40, "it was over before the kill");
+    assert!(known.len() < 100, "it was over before the kill");
+    scenario.world.runners[0].program.resume().unwrap();
     start_operators(&mut scenario, others).await;
     scenario.settle().await.unwrap();
 }

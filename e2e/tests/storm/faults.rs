@@ -10,7 +10,7 @@ use e2e::{Mode, World, program::Program};
 use crate::rng::Rng;
 
 /// How long new faults begin.
-const STORM: Duration = Duration::from_secs(14);
+const STORM: Duration = Duration::from_secs(11);
 /// How long runners' leases are. A runner that stands still for longer loses its jobs.
 pub(crate) const LEASE_SECONDS: usize = 2;
 
@@ -57,8 +57,11 @@ impl Event {
     }
 }
 
+/// Gives its next fault, and how long it lasts.
+type Part = fn(&mut Rng) -> (Fault, Duration);
+
 /// What can fail by itself. Each has one fault at a time, and all of them at once.
-const PARTS: [fn(&mut Rng) -> (Fault, Duration); 9] = [
+const PARTS: [Part; 9] = [
     |rng| runner(rng, 0),
     |rng| runner(rng, 1),
     operator,
@@ -103,13 +106,13 @@ fn link(rng: &mut Rng, link: Link) -> (Fault, Duration) {
 pub(crate) fn schedule(rng: &mut Rng) -> Vec<Event> {
     let mut events = Vec::new();
     for part in PARTS {
-        let mut at = rng.millis(0, 5000);
+        let mut at = rng.millis(0, 4000);
         while at < STORM {
             let (fault, time) = part(rng);
             events.push(Event { at, fault, begins: true });
             at += time;
             events.push(Event { at, fault, begins: false });
-            at += rng.millis(1500, 8000);
+            at += rng.millis(1000, 6000);
         }
     }
     // A stable order: what begins and ends at one time does so in this order.

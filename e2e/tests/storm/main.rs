@@ -9,7 +9,7 @@ mod faults;
 mod rng;
 mod users;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use e2e::{RedisSettings, Setup, World};
 
@@ -20,7 +20,7 @@ use users::Users;
 const SEEDS: &str = "KUBEJUDGE_STORM_SEEDS";
 const SUBMISSIONS: usize = 300;
 /// How long they come in.
-const TIME: Duration = Duration::from_secs(13);
+const TIME: Duration = Duration::from_secs(10);
 
 /// The seed of one of the tests.
 fn seed(test: usize) -> Option<u64> {
@@ -43,7 +43,10 @@ async fn storm(test: usize) {
     let mut rng = Rng::new(seed);
     let events = faults::schedule(&mut rng);
     eprintln!("seed {seed}: {events:#?}");
+    let begin = Instant::now();
+    let told = |what: &str| eprintln!("seed {seed}, {:.1} s: {what}", begin.elapsed().as_secs_f64());
     let mut world = World::start(setup()).await.unwrap();
+    told("all is up");
     world.create(&users::checked_shell()).await.unwrap();
     for namespace in users::NAMESPACES {
         world.create_namespace(namespace).await.unwrap();
@@ -51,11 +54,14 @@ async fn storm(test: usize) {
     let history = world.history();
     let mut users = Users::new(world.client(), rng);
     let (blown, ()) = tokio::join!(faults::blow(&mut world, &events), users.act(SUBMISSIONS, TIME));
+    told("the storm is over");
     eprintln!("seed {seed}, done by users: {:#?}", users.deeds);
     blown.unwrap();
     world.until_ready().await.unwrap();
+    told("all is up again");
     let died = events.iter().filter(|event| event.begins(Fault::KillApiServer)).count();
     check::all(&world, &users, &history, died).await;
+    told("all is as it should be");
     for operator in &mut world.operators {
         faults::running(&mut operator.program).unwrap();
     }

@@ -1,7 +1,7 @@
 //! Random numbers that a seed gives again.
 use std::time::Duration;
 
-/// The generator SplitMix64.
+/// The generator `SplitMix64`.
 pub(crate) struct Rng(u64);
 
 impl Rng {

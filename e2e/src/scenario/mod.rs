@@ -1,10 +1,11 @@
 //! Work with known ends, and the proof that every piece of it came to its end once, whatever failed on the way.
 //!
 //! A scenario fails something while its work is under way; [`Scenario::settle`] then demands that nothing was lost.
+mod work;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -23,15 +24,14 @@ use serde_json::Value;
 use crate::{
     History, Setup, User, World,
     backlog::{key, until},
-    fixtures,
     history::is_finished,
-    world::{self, NAMESPACE},
+    world,
 };
+
+pub use work::{Mark, Work};
 
 /// How long is waited for what must not happen: two audits of the operator, whose period is a second.
 const AFTERMATH: Duration = Duration::from_secs(3);
-/// Tells this process' pieces of work apart.
-static PIECES: AtomicU32 = AtomicU32::new(0);
 
 /// What happens to the programs that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,110 +58,6 @@ macro_rules! twice {
             }
         }
     )*};
-}
-
-/// A Submission and what it must come to. Its three tests pass but for the last, which decides.
-#[derive(Clone, Debug)]
-pub struct Work {
-    /// The Submission's name.
-    pub name: String,
-    /// Its namespace.
-    pub namespace: String,
-    /// Its Language.
-    pub language: String,
-    /// Its program.
-    pub source: String,
-    /// What it must come to.
-    pub verdict: Verdict,
-    /// How many of its tests must pass.
-    pub passed: i32,
-    /// The inputs of its tests, each its own answer.
-    pub inputs: Vec<&'static str>,
-    /// Words by which its programs are found among all processes while they sleep.
-    pub mark: Mark,
-}
-
-impl Work {
-    /// A program that sleeps `seconds` in each test: Accepted, `WrongAnswer` or `RuntimeError`.
-    pub fn new(name: &str, verdict: Verdict, seconds: u32) -> Self {
-        let mark = Mark::new(seconds);
-        let (ending, passed) = match verdict {
-            Verdict::WrongAnswer => ("line=wrong", 2),
-            Verdict::RuntimeError => ("exit 3", 2),
-            _ => (":", 3),
-        };
-        let source = format!(
-            "read line\n{}\nif [ \"$line\" = c ]; then {ending}; fi\necho \"$line\"\n",
-            mark.command()
-        );
-        let (namespace, language) = (NAMESPACE.to_owned(), fixtures::SHELL.to_owned());
-        let inputs = vec!["a\n", "b\n", "c\n"];
-        Self { name: name.to_owned(), namespace, language, source, verdict, passed, inputs, mark }
-    }
-
-    /// In another namespace.
-    #[must_use]
-    pub fn in_namespace(self, namespace: &str) -> Self {
-        Self { namespace: namespace.to_owned(), ..self }
-    }
-
-    /// `count` of them with verdicts in turn, named `prefix-0` and so on.
-    pub fn mixed(prefix: &str, count: usize, seconds: u32) -> Vec<Self> {
-        let verdicts = [Verdict::Accepted, Verdict::WrongAnswer, Verdict::RuntimeError];
-        let pieces = verdicts.into_iter().cycle().take(count).enumerate();
-        pieces.map(|(i, verdict)| Self::new(&format!("{prefix}-{i}"), verdict, seconds)).collect()
-    }
-
-    fn submission(&self) -> anyhow::Result<Submission> {
-        let tests: Vec<_> = self.inputs.iter().map(|input| (*input, *input)).collect();
-        let mut submission = fixtures::submission(&self.name, &self.language, &self.source, &tests)?;
-        submission.metadata.namespace = Some(self.namespace.clone());
-        Ok(submission)
-    }
-}
-
-/// A sleep that no other process of the machine sleeps: found by its command line.
-#[derive(Clone, Debug)]
-pub struct Mark(String);
-
-impl Mark {
-    /// One of about `seconds`.
-    pub fn new(seconds: u32) -> Self {
-        let piece = PIECES.fetch_add(1, Ordering::Relaxed);
-        // A part of a microsecond, which is nobody else's.
-        Self(format!("{seconds}.000000{:08}{piece:06}", std::process::id()))
-    }
-
-    /// The shell's command.
-    pub fn command(&self) -> String {
-        format!("sleep {}", self.0)
-    }
-
-    /// The processes that sleep it, as this machine numbers them.
-    pub fn processes(&self) -> Vec<u32> {
-        let words = format!("sleep\0{}\0", self.0);
-        let numbers = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        // A process may end while it is looked at.
-        let sleeps =
-            |id: &u32| fs::read_to_string(format!("/proc/{id}/cmdline")).is_ok_and(|line| line == words);
-        numbers.filter(sleeps).collect()
-    }
-
-    /// Waits until a process sleeps it.
-    pub async fn begun(&self) -> anyhow::Result<u32> {
-        until("begun: a program", async || self.processes().first().copied().context("no process")).await
-    }
-
-    /// Waits until no process sleeps it.
-    pub async fn ended(&self) -> anyhow::Result<()> {
-        until("ended: a program", async || {
-            let left = self.processes();
-            ensure!(left.is_empty(), "processes {left:?} sleep");
-            Ok(())
-        })
-        .await
-    }
 }
 
 #[derive(Clone, Debug)]
