@@ -31,6 +31,8 @@ pub struct Tracked {
     pub progress: u32,
     /// When a status that is not final was written last.
     pub written: Option<Instant>,
+    /// The resourceVersion that our last write replaced: a view that still shows it is behind.
+    pub replaced: Option<String>,
     /// The resourceVersion whose status the API server refuses.
     pub refused: Option<String>,
     round: u64,
@@ -110,6 +112,7 @@ impl Registry {
             burials: 0,
             progress: 0,
             written: None,
+            replaced: None,
             refused: None,
             round,
         };

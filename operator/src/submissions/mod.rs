@@ -61,7 +61,8 @@ impl ReconcileError {
     /// Whether it is no fault of the object, and the same for all of them.
     fn is_outage(&self) -> bool {
         match self {
-            Self::Redis(error) => matches!(error, BrokerError::Unreachable(_)),
+            // A wrong password or a Redis that loads its data refuses everybody.
+            Self::Redis(error) => matches!(error, BrokerError::Unreachable(_) | BrokerError::Refused(_)),
             Self::Api(error) => matches!(error.failure(), Failure::Timeout | Failure::Unavailable),
             Self::Busy => true,
             Self::Plan(_) => false,

@@ -153,31 +153,7 @@ pub fn body(head: &Head, change: &Change, now: Timestamp) -> Body {
         // The later judging's time counts from here.
         patch["status"]["queuedTime"] = json!(Time(now));
     }
-    speak(&mut patch["status"]);
     Body::Merge(patch)
-}
-
-/// Leaves out empty texts; a condition, which must have one, repeats its reason. Some API servers, 1.20 among them, take an
-/// empty text for null and refuse the object.
-fn speak(status: &mut Value) {
-    let conditions = status.get_mut("conditions").and_then(Value::as_array_mut);
-    for condition in conditions.into_iter().flatten() {
-        if condition["message"] == "" {
-            condition["message"] = condition["reason"].clone();
-        }
-    }
-    without_empty(status);
-}
-
-fn without_empty(value: &mut Value) {
-    match value {
-        Value::Object(object) => {
-            object.retain(|_, value| value != "");
-            object.values_mut().for_each(without_empty);
-        }
-        Value::Array(list) => list.iter_mut().for_each(without_empty),
-        _ => {}
-    }
 }
 
 fn replacement(head: &Head, change: &Change, mut status: SubmissionStatus) -> Body {
@@ -191,7 +167,7 @@ fn replacement(head: &Head, change: &Change, mut status: SubmissionStatus) -> Bo
         status.queued_time = head.standing.queued.map(Time).or(status.queued_time);
     }
     status.observed_generation = head.metadata.generation;
-    let mut object = json!({
+    Body::Replace(json!({
         "apiVersion": Submission::api_version(&()),
         "kind": Submission::kind(&()),
         "metadata": {
@@ -201,9 +177,7 @@ fn replacement(head: &Head, change: &Change, mut status: SubmissionStatus) -> Bo
             "resourceVersion": head.resource_version(),
         },
         "status": status,
-    });
-    speak(&mut object["status"]);
-    Body::Replace(object)
+    }))
 }
 
 fn with(head: &Head, now: Timestamp, news: &[(ConditionType, bool, &str, &str)]) -> Vec<Condition> {

@@ -87,6 +87,9 @@ impl Write<'_> {
         let mut delays = delays.build();
         // What a finished Submission says is not kept in the store.
         let stored = (self.change.what != What::Rejudge).then(|| self.operator.head(self.place)).flatten();
+        // Nor does it show our own last write at once, and a write on what that replaced would be refused.
+        let replaced = self.operator.registry.get(&self.place.uid).and_then(|tracked| tracked.replaced);
+        let stored = stored.filter(|head| replaced.as_deref() != Some(head.resource_version()));
         let mut head = stored;
         loop {
             let failure = match self.attempt(head.take()).await {
@@ -203,6 +206,7 @@ async fn follow_up(
         (Outcome::Written, what) => {
             operator.registry.note(uid, |tracked| {
                 tracked.written = Some(Instant::now());
+                tracked.replaced = head.map(|head| head.resource_version().to_owned());
                 // After a wait, progress is news again.
                 if matches!(what, What::Wait(_)) {
                     tracked.progress = 0;

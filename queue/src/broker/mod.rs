@@ -66,8 +66,8 @@ use std::time::Duration;
 
 pub use error::BrokerError;
 pub use types::{
-    Allowance, ArtifactLock, Collected, DEFAULT_CACHE_BYTES, Delivery, Enqueued, Fence, Gauges, Held, Holding, JobRecord,
-    JobState, Options, Outcome, Pool, PoolError, Reaped, Scope, Subject, Unfit,
+    Allowance, ArtifactLock, Collected, DEFAULT_CACHE_BYTES, Delivery, Enqueued, Fence, Gauges, Held,
+    Holding, JobRecord, JobState, Options, Outcome, Pool, PoolError, Reaped, Scope, Subject, Unfit,
 };
 pub use waiter::Waiter;
 

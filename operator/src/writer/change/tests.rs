@@ -125,17 +125,3 @@ fn a_rejudge_keeps_verdict_and_figures_and_says_that_it_is_underway() {
     let after = applied(&head, &change);
     assert!(!after.done() && after.standing.queued == Some(at(NOW)));
 }
-
-#[test]
-fn no_text_is_empty() {
-    let mut status = json!({
-        "message": "", "tests": [{"name": "1", "actual": "", "expected": "x"}], "scoreMilli": 0,
-        "conditions": [{"type": "Admitted", "reason": "Valid", "message": ""}],
-    });
-    speak(&mut status);
-    let expected = json!({
-        "tests": [{"name": "1", "expected": "x"}], "scoreMilli": 0,
-        "conditions": [{"type": "Admitted", "reason": "Valid", "message": "Valid"}],
-    });
-    assert_eq!(status, expected);
-}
