@@ -7,6 +7,8 @@ export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kubejudge/tools/bin:$(PATH
 target := $(or $(CARGO_TARGET_DIR),target)
 runner := CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER
 stage := @e2e/stage
+# Tests that start servers run by themselves: they would starve those that measure time.
+servers := package(e2e) & kind(test)
 # The same features as the whole workspace's tests, so that nothing is compiled again.
 sandbox_tests := cargo nextest run --locked --workspace -E
 
@@ -34,7 +36,8 @@ test: ## All tests, as root; those of the sandbox again as an ordinary user and 
 	$(stage) "set-up for the tests" e2e/setup test
 	$(stage) "servers of Kubernetes 1.20 and 1.36, gVisor" e2e/cluster/build crd-server runsc kubernetes
 	$(stage) "build of all programs and tests" cargo build --locked --workspace --all-targets
-	$(stage) "tests" cargo nextest run --locked --workspace
+	$(stage) "tests" cargo nextest run --locked --workspace -E 'not ($(servers))'
+	$(stage) "tests on real servers" cargo nextest run --locked --workspace -E '$(servers)' --test-threads 4
 	$(stage) "tests of the sandbox as an ordinary user" env $(runner)=$(CURDIR)/e2e/as-user $(sandbox_tests) 'package(sandbox) & kind(test)'
 	$(stage) "tests of the limits where /proc is masked" env $(runner)=$(CURDIR)/e2e/masked-proc $(sandbox_tests) 'binary_id(sandbox::limits)'
 	$(stage) "tests of the sandbox in gVisor" env $(runner)=$(CURDIR)/e2e/gvisor/run-test $(sandbox_tests) 'package(sandbox) & kind(test)'

@@ -58,8 +58,9 @@ async fn throughput(chain: &Chain, count: u32, screen: &Screen) -> anyhow::Resul
         delete_all(&chain.submissions(JUDGED)).await?;
     }
     let per_second = |times: &[Duration]| f64::from(count) / median(times).as_secs_f64();
-    let what =
-        format!("Submissions judged, {count} in one burst; floor: as many bare creates and status writes");
+    let what = format!(
+        "Submissions judged, {count} in one burst; floor: as many bare creates and writes of such a status"
+    );
     Ok(Figure::rate("throughput", what, per_second(&times), per_second(&floors)))
 }
 
@@ -125,8 +126,7 @@ async fn latency(
             floors.push(floor);
         }
     }
-    let what =
-        "from create to verdict, idle, C++ from the cache; floor: its run, a create and a status write";
+    let what = "from create to verdict, idle, C++ from the cache; floor: its run, a create and a write of such a status";
     let at = |percent| (percentile(&times, percent), percentile(&floors, percent));
     let figure = |name, (time, floor)| Figure::time(name, what, time, floor);
     Ok(vec![figure("e2e_latency_p50", at(50)), figure("e2e_latency_p99", at(99))])

@@ -74,7 +74,7 @@ async fn take_and_report(broker: &Broker) -> anyhow::Result<()> {
 }
 
 /// A job with one test, as small Submissions make it.
-fn job(number: u32) -> anyhow::Result<Job> {
+pub(crate) fn job(number: u32) -> anyhow::Result<Job> {
     let spec = fixtures::shell()?.spec;
     let limits = ResolvedLimits::of(None, &spec);
     let test = JobTest {
@@ -98,7 +98,8 @@ fn job(number: u32) -> anyhow::Result<Job> {
     })
 }
 
-fn report(job: &Job) -> JobReport {
+/// What a runner would say of it.
+pub(crate) fn report(job: &Job) -> JobReport {
     let status = crds::TestStatus {
         name: job.tests[0].name.clone(),
         verdict: crds::Verdict::Accepted,

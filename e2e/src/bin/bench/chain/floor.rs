@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use crds::{Submission, SubmissionStatus};
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::api::{Api, Patch, PatchParams, PostParams};
+use queue::verdict::{Batch, Judged, Judging};
 use sandbox::{Cancel, NativeEngine};
 use sandbox_runner::compile::{Compiled, Compiler};
 use sandbox_runner::execute::Runnable;
@@ -18,7 +19,7 @@ use serde_json::json;
 
 use super::delete_all;
 use super::programs::{Chain, IGNORED, no_op};
-use crate::program;
+use crate::{program, queue_ops};
 
 /// One create and one status write each, `at_once` at one time, where no operator looks.
 pub(super) async fn creates_and_status_writes(
@@ -41,10 +42,18 @@ pub(super) async fn creates_and_status_writes(
 async fn create_and_write(submissions: &Api<Submission>, submission: &Submission) -> anyhow::Result<()> {
     let created = submissions.create(&PostParams::default(), submission).await?;
     let name = created.metadata.name.context("no name")?;
-    let status = SubmissionStatus { verdict: Some(crds::Verdict::Accepted), ..SubmissionStatus::default() };
-    let patch = Patch::Merge(json!({ "status": status }));
+    let patch = Patch::Merge(json!({ "status": status()? }));
     submissions.patch_status(&name, &PatchParams::default(), &patch).await?;
     Ok(())
+}
+
+/// What the operator would write: a shorter one would be another write.
+fn status() -> anyhow::Result<SubmissionStatus> {
+    let job = queue_ops::job(0)?;
+    let batch = Batch { span: job.span, result: Ok(queue_ops::report(&job)) };
+    let now = jiff::Timestamp::now();
+    let judging = Judging { number: 1, generation: Some(1), deliveries: Some(1), queued: Some(now) };
+    Ok(Judged::fold(job.span.total, vec![batch]).status(judging, now))
 }
 
 /// One Submission at a time: its run in a box, and two bare requests.
