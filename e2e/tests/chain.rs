@@ -60,11 +60,22 @@ fn kubectl_sees_the_end(submission: &Submission) -> bool {
     })
 }
 
+/// On a machine that does other things too, a busy program must not look like an idle one.
+fn patient(example: &mut Value) {
+    let expected = example["metadata"]["annotations"][EXPECTED].as_str();
+    if example["kind"] == "Submission" && expected != Some("IdlenessLimitExceeded") {
+        example["spec"]["limits"]["wallTimeMilliseconds"] = json!(120_000);
+    }
+}
+
 #[tokio::test]
 async fn every_example_gets_the_verdict_that_it_expects() {
     let world = World::start(Setup::default().runner_flag("memory-bytes", ROOMY)).await.unwrap();
     world.apply_folder("languages").await.unwrap();
-    world.apply_folder("examples").await.unwrap();
+    for mut example in fixtures::manifest_folder("examples").unwrap() {
+        patient(&mut example);
+        world.create(&example).await.unwrap();
+    }
     let all = until_within(Duration::from_mins(5), "finished: the examples", async || {
         let all = world.submissions().list(&ListParams::default()).await?.items;
         let left: Vec<_> = all.iter().filter(|s| !is_finished(s)).map(ResourceExt::name_any).collect();
