@@ -20,6 +20,9 @@ twice! {
     told_to_stop_in_run,
 }
 
+/// Two runners with two slots each hold one job more than that.
+const FULL_HANDS: u64 = 6;
+
 fn two_runners() -> Setup {
     // One job each, so that it is known what a runner holds.
     Setup { runners: 2, ..Setup::default() }
@@ -113,9 +116,10 @@ async fn killed_while_reporting(others: Others) {
 /// Every job that is held is delivered again, and no other.
 async fn all_killed_with_full_hands(others: Others) {
     let mut scenario = Scenario::start(two_runners()).await.unwrap();
-    let pieces = Work::mixed("a", 8, 1);
+    let pieces = Work::mixed("a", 8, 2);
     scenario.submit_all(&pieces).await.unwrap();
-    let taken = scenario.until_queue("taken", |gauges| gauges.leased >= 4).await.unwrap();
+    // Hands that are full take nothing: no job is on its way to them when they die.
+    let taken = scenario.until_queue("taken", |gauges| gauges.leased >= FULL_HANDS).await.unwrap();
     for runner in &mut scenario.world.runners {
         runner.program.kill().unwrap();
     }
