@@ -1,10 +1,9 @@
 //! Start, wiring, and the way to stop.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use crds::{Language, Submission};
 use futures::StreamExt as _;
 use k8s_openapi::NamespaceResourceScope;
@@ -12,6 +11,7 @@ use kube::runtime::{reflector, watcher};
 use kube::{Api, Client, Config, Resource};
 use prometheus_client::registry::Registry as MetricsRegistry;
 use queue::Broker;
+use queue::broker::password;
 use telemetry::Health;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -37,8 +37,6 @@ const FRESH_BYTES: usize = 16 << 20;
 const RETRY: Duration = Duration::from_secs(1);
 /// Submissions that are cancelled in Redis at one time.
 const CANCELS: usize = 16;
-/// Longest password, in bytes.
-const MAX_PASSWORD: u64 = 4096;
 /// Seconds after which a watch is begun anew: a connection that died silently is noticed then.
 const WATCH_SECONDS: u32 = 60;
 const CONNECT: Duration = Duration::from_secs(5);
@@ -159,14 +157,6 @@ async fn clients(args: &ApiArgs) -> anyhow::Result<(Client, Client)> {
     config.read_timeout = Some(Duration::from_secs(args.call_timeout_seconds));
     let calling = Client::try_from(config).context("preparing the client for calls")?;
     Ok((watching, calling))
-}
-
-fn password(file: &Path) -> anyhow::Result<String> {
-    let about = || format!("reading Redis' password from {}", file.display());
-    let bytes = std::fs::metadata(file).with_context(about)?.len();
-    ensure!(bytes <= MAX_PASSWORD, "{}: more than {MAX_PASSWORD} bytes", about());
-    let text = std::fs::read_to_string(file).with_context(about)?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 fn settings(cli: &Cli) -> Settings {
@@ -306,17 +296,6 @@ mod tests {
         };
         assert_eq!(args("b,a,b"), [Some("a".into()), Some("b".into())]);
         assert_eq!(args(""), [None]);
-    }
-
-    #[test]
-    fn a_password_is_one_line_of_bounded_length() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("password");
-        std::fs::write(&file, "secret\n").unwrap();
-        assert_eq!(password(&file).unwrap(), "secret");
-        std::fs::write(&file, "x".repeat(5000)).unwrap();
-        assert!(password(&file).unwrap_err().to_string().contains("more than 4096 bytes"));
-        assert!(password(&folder.path().join("none")).unwrap_err().to_string().contains("none"));
     }
 
     #[tokio::test]

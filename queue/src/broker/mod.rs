@@ -51,6 +51,7 @@ mod error;
 mod function;
 mod link;
 mod operators;
+mod password;
 mod runners;
 #[cfg(test)]
 mod tests;
@@ -65,6 +66,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use error::BrokerError;
+pub use password::{PasswordError, password};
 pub use types::{
     Allowance, ArtifactLock, Collected, DEFAULT_CACHE_BYTES, Delivery, Enqueued, Fence, Gauges, Held,
     Holding, JobRecord, JobState, Options, Outcome, Pool, PoolError, Reaped, Scope, Subject, Unfit,

@@ -1,6 +1,5 @@
 //! `worker`: arguments, the runtime, signals.
 
-use std::fs;
 use std::mem;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use queue::broker::{DEFAULT_CACHE_BYTES, Options, Pool};
+use queue::broker::{DEFAULT_CACHE_BYTES, Options, Pool, password};
 use telemetry::LogArgs;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -131,13 +130,9 @@ fn machine(args: &WorkerArgs) -> anyhow::Result<Machine> {
 }
 
 fn config(args: &WorkerArgs, slots: usize) -> anyhow::Result<Config> {
-    let password = args.redis_password_file.as_ref().map(|file| {
-        let read = fs::read_to_string(file);
-        read.with_context(|| format!("reading --redis-password-file {}", file.display()))
-    });
     let broker = Options {
         url: args.redis_url.clone(),
-        password: password.transpose()?.map(|text| text.trim_end_matches(['\r', '\n']).to_owned()),
+        password: args.redis_password_file.as_deref().map(password).transpose()?,
         pool: args.pool.clone(),
         connect_timeout: Duration::from_secs(args.redis_connect_timeout_seconds),
         response_timeout: Duration::from_secs(args.redis_timeout_seconds),
