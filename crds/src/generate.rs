@@ -1,15 +1,15 @@
 //! The CRDs, generated from the types.
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt as _;
 
-use crate::{Language, Submission};
+use crate::{Language, Submission, WorkerPool};
 
 /// All CRDs of this API. Apply these rather than `T::crd()`: kube's own marks every optional field as nullable and keeps the
 /// line breaks of the source code in descriptions.
 pub fn all() -> Vec<CustomResourceDefinition> {
-    [Submission::crd(), Language::crd()].into_iter().map(tidied).collect()
+    [Submission::crd(), Language::crd(), WorkerPool::crd()].into_iter().map(tidied).collect()
 }
 
 /// `crd` with every schema in it tidied.
@@ -27,5 +27,8 @@ fn tidy(schema: &mut JSONSchemaProps) {
     schema.properties.iter_mut().flatten().for_each(|(_, child)| tidy(child));
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = schema.items.as_mut() {
         tidy(items);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = schema.additional_properties.as_mut() {
+        tidy(values);
     }
 }

@@ -35,6 +35,9 @@ fn walk_schema(path: &str, schema: &Value, visit: &mut dyn FnMut(&str, &Value)) 
     if schema.get("items").is_some() {
         walk_schema(&format!("{path}[]"), &schema["items"], visit);
     }
+    if schema.get("additionalProperties").is_some() {
+        walk_schema(&format!("{path}[]"), &schema["additionalProperties"], visit);
+    }
 }
 
 #[test]
@@ -63,8 +66,11 @@ fn every_field_is_bounded() {
             Some("string") => has("maxLength") || has("enum") || schema["format"] == "date-time",
             Some("integer") => has("minimum") && has("maximum"),
             Some("array") => has("maxItems") && has("x-kubernetes-list-type"),
-            Some("object") => has("properties") && !has("additionalProperties"),
+            Some("object") => has("properties") != (has("additionalProperties") && has("maxProperties")),
             Some("boolean") => true,
+            None if schema["x-kubernetes-int-or-string"] == true => {
+                has("maxLength") && has("minimum") && has("maximum")
+            }
             _ => false,
         };
         if !bounded {
@@ -90,7 +96,7 @@ fn formats_are_those_that_servers_know() {
 
 #[test]
 fn columns_and_selectable_fields_are_those_agreed() {
-    let [submission, language] = crds::all().try_into().unwrap();
+    let [submission, language, pool] = crds::all().try_into().unwrap();
     let names = |crd: &k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition| {
         let columns = crd.spec.versions[0].additional_printer_columns.clone().unwrap_or_default();
         columns.iter().map(|column| format!("{}{}", column.name, column.priority.unwrap_or(0))).collect::<Vec<_>>()
@@ -109,6 +115,8 @@ fn columns_and_selectable_fields_are_those_agreed() {
     ];
     assert_eq!(names(&submission), expected);
     assert_eq!(names(&language), ["Display0", "Ready0", "Source1", "Age0"]);
+    let expected = ["Ready0", "Languages0", "Runtime0", "Reason0", "Image1", "Message1", "Age0"];
+    assert_eq!(names(&pool), expected);
     let fields = submission.spec.versions[0].selectable_fields.clone().unwrap_or_default();
     let paths: Vec<_> = fields.iter().map(|field| field.json_path.as_str()).collect();
     assert_eq!(paths, [".spec.language", ".spec.problemRef.name", ".status.phase", ".status.verdict"]);

@@ -6,7 +6,9 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{Case, cases};
-use crds::{Checked, FieldError, Language, Submission, validate, validate::MAX_ERRORS, validate_update};
+use crds::{
+    Checked, FieldError, Language, Submission, WorkerPool, validate, validate::MAX_ERRORS, validate_update,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -50,6 +52,11 @@ fn languages_are_judged_as_the_table_says() {
     check_table::<Language>("Language");
 }
 
+#[test]
+fn worker_pools_are_judged_as_the_table_says() {
+    check_table::<WorkerPool>("WorkerPool");
+}
+
 /// Where each rule stands, `[]` for any index, and its message.
 fn rules(path: &str, schema: &Value, found: &mut BTreeSet<(String, String)>) {
     for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
@@ -77,14 +84,17 @@ fn without_indices(path: &str) -> String {
 
 #[test]
 fn every_rule_is_broken_by_some_case() {
-    for (kind, crd) in ["Submission", "Language"].into_iter().zip(crds::all()) {
+    for (kind, crd) in ["Submission", "Language", "WorkerPool"].into_iter().zip(crds::all()) {
         let crd = serde_json::to_value(&crd).unwrap();
         let mut unbroken = BTreeSet::new();
         rules("", &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"], &mut unbroken);
         assert!(!unbroken.is_empty());
         for case in cases(kind) {
-            let errors =
-                if kind == "Submission" { outcome::<Submission>(&case) } else { outcome::<Language>(&case) };
+            let errors = match kind {
+                "Submission" => outcome::<Submission>(&case),
+                "Language" => outcome::<Language>(&case),
+                _ => outcome::<WorkerPool>(&case),
+            };
             for error in errors {
                 unbroken.remove(&(without_indices(&error.path), error.message));
             }
@@ -230,6 +240,7 @@ proptest! {
     fn anything_is_answered(value in any_json()) {
         prop_assert!(validate::<Submission>(&value).is_err());
         prop_assert!(validate_update::<Language>(&value, &value).is_err());
+        prop_assert!(validate::<WorkerPool>(&value).is_err());
     }
 
     #[test]
@@ -242,5 +253,11 @@ proptest! {
     fn any_change_of_a_language_is_answered(old in mutant("Language"), new in mutant("Language")) {
         is_stable::<Language>(&new);
         _ = validate_update::<Language>(&old, &new);
+    }
+
+    #[test]
+    fn any_change_of_a_worker_pool_is_answered(old in mutant("WorkerPool"), new in mutant("WorkerPool")) {
+        is_stable::<WorkerPool>(&new);
+        _ = validate_update::<WorkerPool>(&old, &new);
     }
 }

@@ -17,7 +17,7 @@ use error::{Errors, excerpt};
 pub use error::{FieldError, MAX_ERRORS};
 use schema::{Node, SchemaError};
 
-use crate::{Language, Submission, generate::tidied};
+use crate::{Language, Submission, WorkerPool, generate::tidied};
 
 /// A kind of ours that can be checked.
 pub trait Checked: Resource<DynamicType = ()> + CustomResourceExt + DeserializeOwned {
@@ -36,7 +36,7 @@ macro_rules! checked {
         }
     )*};
 }
-checked!(Submission, Language);
+checked!(Submission, Language, WorkerPool);
 
 /// A kind's compiled schema, or why there is none.
 #[derive(Debug)]

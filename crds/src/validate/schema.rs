@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    JSONSchemaProps, JSONSchemaPropsOrArray,
+    JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use regex_lite::Regex;
 use serde_json::Value;
@@ -32,9 +32,11 @@ pub(super) struct Node {
 #[derive(Debug)]
 pub(super) enum Shape {
     Object { properties: BTreeMap<String, Node>, required: Vec<String> },
+    Map { values: Box<Node>, max: usize },
     List { items: Box<Node>, min: usize, max: usize, unique: Unique },
     Text { min: usize, max: usize, pattern: Option<Regex>, options: Vec<String> },
     Integer { min: i64, max: i64 },
+    IntegerOrText { min: i64, max: i64, longest: usize, pattern: Option<Regex> },
     Boolean,
 }
 
@@ -57,6 +59,12 @@ impl Node {
                 Shape::Integer { min: bound(schema.minimum, i64::MIN), max: bound(schema.maximum, i64::MAX) }
             }
             Some("boolean") => Shape::Boolean,
+            None if schema.x_kubernetes_int_or_string == Some(true) => Shape::IntegerOrText {
+                min: bound(schema.minimum, i64::MIN),
+                max: bound(schema.maximum, i64::MAX),
+                longest: size(schema.max_length, usize::MAX),
+                pattern: schema.pattern.as_deref().map(Regex::new).transpose()?,
+            },
             _ => return Err(SchemaError::Unsupported(path.to_owned())),
         };
         Ok(Self { default: schema.default.as_ref().map(|default| default.0.clone()), shape })
@@ -64,8 +72,14 @@ impl Node {
 }
 
 fn object(schema: &JSONSchemaProps, path: &str) -> Result<Shape, SchemaError> {
-    if schema.additional_properties.is_some() || schema.x_kubernetes_preserve_unknown_fields.is_some() {
-        return Err(SchemaError::Unsupported(path.to_owned()));
+    let unsupported = || SchemaError::Unsupported(path.to_owned());
+    if schema.x_kubernetes_preserve_unknown_fields.is_some() {
+        return Err(unsupported());
+    }
+    if let Some(values) = &schema.additional_properties {
+        let JSONSchemaPropsOrBool::Schema(values) = values else { return Err(unsupported()) };
+        let values = Box::new(Node::compile(values, &format!("{path}[]"))?);
+        return Ok(Shape::Map { values, max: size(schema.max_properties, usize::MAX) });
     }
     let properties = schema.properties.iter().flatten();
     let compiled =

@@ -16,6 +16,9 @@ pub(super) fn check(node: &Node, value: &Value, path: &str, errors: &mut Errors)
         (Shape::Object { properties, required }, Value::Object(fields)) => {
             return object(properties, required, fields, path, errors);
         }
+        (Shape::Map { values, max }, Value::Object(fields)) => {
+            return map(values, *max, fields, path, errors);
+        }
         (Shape::List { items, min, max, unique }, Value::Array(entries)) => {
             size("entries", entries.len(), *min, *max, path, errors);
             duplicates(unique, entries, path, errors);
@@ -26,7 +29,13 @@ pub(super) fn check(node: &Node, value: &Value, path: &str, errors: &mut Errors)
             size("characters", text.chars().count(), *min, *max, path, errors);
             wording(text, *max, pattern.as_ref(), options, path, errors);
         }
-        (Shape::Integer { min, max }, Value::Number(number)) => integer(number, *min, *max, path, errors),
+        (Shape::Integer { min, max } | Shape::IntegerOrText { min, max, .. }, Value::Number(number)) => {
+            integer(number, *min, *max, path, errors);
+        }
+        (Shape::IntegerOrText { longest, pattern, .. }, Value::String(text)) => {
+            size("characters", text.chars().count(), 1, *longest, path, errors);
+            wording(text, *longest, pattern.as_ref(), &[], path, errors);
+        }
         (Shape::Boolean, Value::Bool(_)) => {}
         (shape, found) => errors.add_mistyped(path, found, wanted(shape)),
     }
@@ -35,10 +44,11 @@ pub(super) fn check(node: &Node, value: &Value, path: &str, errors: &mut Errors)
 
 fn wanted(shape: &Shape) -> &'static str {
     match shape {
-        Shape::Object { .. } => "an object",
+        Shape::Object { .. } | Shape::Map { .. } => "an object",
         Shape::List { .. } => "a list",
         Shape::Text { .. } => "a string",
         Shape::Integer { .. } => "an integer",
+        Shape::IntegerOrText { .. } => "a whole number or a string",
         Shape::Boolean => "a boolean",
     }
 }
@@ -66,6 +76,13 @@ fn object(
         }
     }
     Value::Object(kept)
+}
+
+fn map(values: &Node, max: usize, fields: &Map<String, Value>, path: &str, errors: &mut Errors) -> Value {
+    size("entries", fields.len(), 0, max, path, errors);
+    let kept = fields.iter().take(max);
+    kept.map(|(key, value)| (key.clone(), check(values, value, &format!("{path}.{}", excerpt(key)), errors)))
+        .collect()
 }
 
 fn size(unit: &str, found: usize, min: usize, max: usize, path: &str, errors: &mut Errors) {

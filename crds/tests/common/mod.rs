@@ -48,10 +48,11 @@ struct Row {
 }
 
 /// The tables, each with the kind of its objects.
-const TABLES: [(&str, &str); 3] = [
+const TABLES: [(&str, &str); 4] = [
     ("Submission", include_str!("../cases/submission.yaml")),
     ("Submission", include_str!("../cases/submission-update.yaml")),
     ("Language", include_str!("../cases/language.yaml")),
+    ("WorkerPool", include_str!("../cases/worker-pool.yaml")),
 ];
 
 /// All cases of objects of `kind`.
