@@ -2,20 +2,24 @@
 
 use std::time::Duration;
 
-use crds::{Language, Submission};
-use k8s_openapi::api::core::v1::ConfigMap;
+use crds::{Language, Submission, WorkerPool};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::core::PartialObjectMeta;
 use kube::core::Request;
+use kube::core::{ObjectMeta, PartialObjectMeta};
 use kube::{Api, Client, Resource};
 use serde_json::Value;
 
-use crate::object::Raw;
+use crate::object::{Live, Raw};
 use crate::writer::Body;
 
 /// Asks for no more of the changed object than its metadata: nobody reads the rest.
 const METADATA_ONLY: &str =
     "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json;q=0.9";
+
+/// Whose fields of a Deployment are the operator's.
+const MANAGER: &str = "kubejudge-operator";
 
 /// Why a call came to nothing, or may have.
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +137,13 @@ impl Calls {
         self.bounded(api.get_opt(name)).await
     }
 
+    /// A namespace's metadata.
+    pub async fn namespace(&self, name: &str) -> Result<Option<ObjectMeta>, CallError> {
+        let api = Api::<Namespace>::all(self.client.clone());
+        let found = self.bounded(api.get_metadata_opt(name)).await?;
+        Ok(found.map(|namespace| namespace.metadata))
+    }
+
     /// Writes a Submission's status.
     pub async fn write_status(&self, namespace: &str, name: &str, body: &Body) -> Result<(), CallError> {
         self.write(&Submission::url_path(&(), Some(namespace)), name, body).await
@@ -141,6 +152,33 @@ impl Calls {
     /// Writes a Language's status.
     pub async fn write_language_status(&self, name: &str, body: &Body) -> Result<(), CallError> {
         self.write(&Language::url_path(&(), None), name, body).await
+    }
+
+    /// Writes a `WorkerPool`'s status.
+    pub async fn write_worker_pool_status(
+        &self,
+        namespace: &str,
+        name: &str,
+        body: &Body,
+    ) -> Result<(), CallError> {
+        self.write(&WorkerPool::url_path(&(), Some(namespace)), name, body).await
+    }
+
+    /// Makes a Deployment be as `wanted` in all fields that it names, and says how it is then.
+    pub async fn apply_deployment(
+        &self,
+        namespace: &str,
+        name: &str,
+        wanted: &Value,
+    ) -> Result<Live, CallError> {
+        let how = PatchParams::apply(MANAGER).force();
+        let request = Request::new(Deployment::url_path(&(), Some(namespace)));
+        let call = async {
+            let request =
+                request.patch(name, &how, &Patch::Apply(wanted)).map_err(kube::Error::BuildRequest)?;
+            self.client.request::<Live>(request).await
+        };
+        self.bounded(call).await
     }
 
     async fn write(&self, resource: &str, name: &str, body: &Body) -> Result<(), CallError> {

@@ -5,12 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use queue::broker::{Allowance, DEFAULT_CACHE_BYTES, Options, Pool};
+use queue::broker::{Allowance, Authorities, DEFAULT_CACHE_BYTES, Options, Pool, password};
 use telemetry::LogArgs;
 
 /// Reconciles Submissions and Languages: plans jobs, takes in reports, writes verdicts.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "operator", version)]
+#[command(
+    name = "operator",
+    version,
+    after_help = "operator hello: judges a hello-world; see operator hello --help"
+)]
 pub struct Cli {
     /// The log.
     #[command(flatten)]
@@ -24,6 +28,9 @@ pub struct Cli {
     /// How Submissions are judged.
     #[command(flatten)]
     pub judging: JudgingArgs,
+    /// Pools of runners.
+    #[command(flatten)]
+    pub worker_pools: WorkerPoolArgs,
     /// Address of /healthz, /readyz and /metrics.
     #[arg(long, env = "KUBEJUDGE_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
@@ -41,13 +48,17 @@ pub struct QueueArgs {
     /// A file with Redis' password.
     #[arg(long, env = "KUBEJUDGE_REDIS_PASSWORD_FILE")]
     pub redis_password_file: Option<PathBuf>,
+    /// A file with the certificate authorities, in PEM, that Redis' certificate is checked against. Read once, at start.
+    /// Those that the image trusts unless set; kubejudge's own image trusts none.
+    #[arg(long, env = "KUBEJUDGE_REDIS_CA_FILE")]
+    pub redis_ca_file: Option<PathBuf>,
     /// Longest wait, in seconds, for an answer of Redis.
     #[arg(long, env = "KUBEJUDGE_REDIS_TIMEOUT_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300))]
     pub redis_timeout_seconds: u64,
     /// Bytes of artifacts and blobs that are kept in Redis.
     #[arg(long, env = "KUBEJUDGE_REDIS_CACHE_BYTES", default_value_t = DEFAULT_CACHE_BYTES)]
     pub redis_cache_bytes: u64,
-    /// The pool whose queue to use.
+    /// The one pool whose queue to use, with runners started by hand; not used with --worker-pool-namespaces.
     #[arg(long, env = "KUBEJUDGE_POOL", default_value = "default")]
     pub pool: Pool,
     /// Deliveries of one job before it is given up.
@@ -116,6 +127,38 @@ pub struct JudgingArgs {
     pub waiting_retry_seconds: u64,
 }
 
+/// Options of `WorkerPool`s.
+#[derive(Debug, Clone, clap::Args)]
+pub struct WorkerPoolArgs {
+    /// Namespaces whose WorkerPools are used, separated by commas. When set, Submissions are routed to the pools that may judge
+    /// them; unless set, all go to the one pool that --pool names.
+    #[arg(long, env = "KUBEJUDGE_WORKER_POOL_NAMESPACES", value_delimiter = ',')]
+    pub worker_pool_namespaces: Vec<String>,
+    /// Most WorkerPools that are used; each has a connection to Redis. Those above wait.
+    #[arg(long, env = "KUBEJUDGE_MAX_WORKER_POOLS", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub max_worker_pools: u16,
+    /// The image whose sandbox-runner is installed in runners' pods, unless their WorkerPool names one.
+    #[arg(long, env = "KUBEJUDGE_RUNNER_IMAGE", default_value = concat!("ghcr.io/kubejudge/sandbox-runner:", env!("CARGO_PKG_VERSION")))]
+    pub runner_image: String,
+    /// The Secret in a WorkerPool's namespace that says how runners reach Redis (url, password), unless the WorkerPool names one.
+    #[arg(long, env = "KUBEJUDGE_RUNNER_REDIS_SECRET", default_value = "kubejudge-runner-redis")]
+    pub runner_redis_secret: String,
+    /// Whether runners check Redis' certificate against that Secret's ca.crt.
+    #[arg(long, env = "KUBEJUDGE_RUNNER_REDIS_CA")]
+    pub runner_redis_ca: bool,
+}
+
+impl WorkerPoolArgs {
+    /// The namespaces, each once; nothing, if `WorkerPool`s are not used.
+    pub fn namespaces(&self) -> Option<Vec<String>> {
+        let mut named: Vec<_> =
+            self.worker_pool_namespaces.iter().filter(|name| !name.is_empty()).cloned().collect();
+        named.sort();
+        named.dedup();
+        (!named.is_empty()).then_some(named)
+    }
+}
+
 impl QueueArgs {
     /// The bounds of the queue.
     pub fn allowance(&self) -> Allowance {
@@ -128,17 +171,18 @@ impl QueueArgs {
         }
     }
 
-    /// How to reach it, with the password that was read from the file.
-    pub fn options(&self, password: Option<String>) -> Options {
+    /// How to reach it; reads the files that are named.
+    pub fn options(&self) -> anyhow::Result<Options> {
         let timeout = Duration::from_secs(self.redis_timeout_seconds);
-        Options {
+        Ok(Options {
             url: self.redis_url.clone(),
-            password,
+            password: self.redis_password_file.as_deref().map(password).transpose()?,
+            authorities: self.redis_ca_file.as_deref().map(Authorities::read).transpose()?,
             pool: self.pool.clone(),
             connect_timeout: timeout,
             response_timeout: timeout,
             cache_bytes: self.redis_cache_bytes,
-        }
+        })
     }
 }
 
@@ -155,6 +199,16 @@ mod tests {
         assert_eq!(cli.api.namespaces, ["a", "b"]);
         assert_eq!(cli.queue.allowance().deliveries, 5);
         assert!(Cli::try_parse_from(["operator", "--redis-url", "redis://r", "--concurrency", "0"]).is_err());
+    }
+
+    #[test]
+    fn worker_pools_are_used_where_they_are_asked_for() {
+        let namespaces = |list: &str| {
+            let flags = ["operator", "--redis-url", "redis://r", "--worker-pool-namespaces", list];
+            Cli::parse_from(flags).worker_pools.namespaces()
+        };
+        assert_eq!(namespaces("b,a,b"), Some(vec!["a".into(), "b".into()]));
+        assert_eq!(namespaces(""), None);
     }
 
     #[test]

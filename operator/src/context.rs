@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use futures::Stream;
 use kube::runtime::reflector::{ObjectRef, Store};
-use queue::broker::Allowance;
-use queue::{Broker, BrokerError};
+use queue::BrokerError;
+use queue::broker::{Allowance, Pool};
 use tokio::sync::mpsc;
 
 use crate::api::{CallError, Calls};
@@ -16,6 +16,7 @@ use crate::languages::Catalog;
 use crate::metrics::Metrics;
 use crate::object::Head;
 use crate::pace::Pace;
+use crate::pools::{Namespaces, Pools};
 use crate::registry::{Place, Registry};
 use crate::writer::Request;
 
@@ -60,8 +61,10 @@ pub struct Operator {
     pub settings: Settings,
     /// The API server.
     pub calls: Calls,
-    /// Redis.
-    pub broker: Broker,
+    /// The queues in Redis.
+    pub pools: Pools,
+    /// The labels of namespaces; none, unless Submissions are routed by them.
+    pub namespaces: Namespaces,
     /// What is known of each unfinished Submission.
     pub registry: Registry,
     /// Specs that are about to be planned.
@@ -78,8 +81,8 @@ pub struct Operator {
     pub writes: mpsc::Sender<Request>,
     /// To the intake: UIDs of which a job was reported.
     pub news: mpsc::Sender<String>,
-    /// To the canceller: UIDs of Submissions that are gone.
-    pub gone: mpsc::Sender<String>,
+    /// To the canceller: UIDs of Submissions that are gone, and where their jobs are, if that is known.
+    pub gone: mpsc::Sender<(String, Option<Pool>)>,
 }
 
 impl Operator {
@@ -108,6 +111,15 @@ impl Operator {
         }
     }
 
+    /// The same when there is room: for those who bring many.
+    pub async fn trigger_surely(&self, place: &Place) {
+        let object = ObjectRef::new(&place.name).within(&place.namespace);
+        if let Some(shard) = self.shard(&place.namespace) {
+            // It is closed only when the operator stops.
+            shard.triggers.send(object).await.unwrap_or_default();
+        }
+    }
+
     /// Has its reports looked at soon.
     pub fn look(&self, uid: &str) {
         if self.news.try_send(uid.to_owned()).is_err() {
@@ -115,9 +127,9 @@ impl Operator {
         }
     }
 
-    /// Has its jobs taken off the queue soon.
-    pub fn forsake(&self, uid: &str) {
-        if self.gone.try_send(uid.to_owned()).is_err() {
+    /// Has its jobs taken off the pool's queue soon; off all, if it is not known where they are.
+    pub fn forsake(&self, uid: &str, pool: Option<Pool>) {
+        if self.gone.try_send((uid.to_owned(), pool)).is_err() {
             self.metrics.overflowed("gone");
         }
     }

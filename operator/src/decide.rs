@@ -76,7 +76,7 @@ pub fn decide(head: &Head, tracked: Option<&Tracked>, ttl: Option<u32>, now: Tim
     if head.asked.suspend {
         return Step::Suspend;
     }
-    match tracked.and_then(|tracked| tracked.enqueued) {
+    match tracked.and_then(|tracked| tracked.enqueued.as_ref()) {
         Some(enqueued) if enqueued.judging == wanted => Step::Follow(wanted),
         _ => Step::Enqueue(wanted),
     }
@@ -154,7 +154,9 @@ pub(crate) mod tests {
             let registry = Registry::default();
             registry.seen(&Place { uid: "u".into(), namespace: "n".into(), name: "s".into() }, true);
             let plan = "0".repeat(32).parse().unwrap();
-            let on_queue = |judging| OnQueue { judging, plan, priority: Priority::Normal, at: Instant::now() };
+            let on_queue = |judging| OnQueue {
+                pool: "default".parse().unwrap(), judging, plan, priority: Priority::Normal, at: Instant::now(),
+            };
             registry.note("u", |tracked| {
                 tracked.enqueued = judging.map(on_queue);
                 tracked.finished = finished;
@@ -188,7 +190,8 @@ pub(crate) mod tests {
         fn what_was_enqueued_is_followed(head in heads(), tracked in knowledge()) {
             if let Step::Enqueue(judging) = decide(&head, tracked.as_ref(), None, at(NOW)) {
                 let plan = "1".repeat(32).parse().unwrap();
-                let enqueued = OnQueue { judging, plan, priority: Priority::Normal, at: Instant::now() };
+                let pool = "default".parse().unwrap();
+                let enqueued = OnQueue { pool, judging, plan, priority: Priority::Normal, at: Instant::now() };
                 let registry = Registry::default();
                 registry.seen(&Place { uid: "u".into(), namespace: "n".into(), name: "s".into() }, true);
                 registry.note("u", |tracked| tracked.enqueued = Some(enqueued));

@@ -1,5 +1,5 @@
-//! What the operator counts. Labels come from closed sets; no name of an object is ever one, but for Languages, which
-//! administrators make, at most 64 of them.
+//! What the operator counts. Labels come from closed sets; no name of an object is ever one, but for Languages and pools,
+//! which administrators make, at most 64 of each.
 //!
 //! | name (`kubejudge_operator_` in front) | type | labels | meaning |
 //! |---|---|---|---|
@@ -20,20 +20,21 @@
 //! | `specs_cached`, `specs_cached_bytes` | gauge | | specs that are about to be planned |
 //! | `overflows_total` | counter | `queue` | hints dropped because a queue was full; the audit repairs |
 //! | `audit_requeued_total` | counter | | judgings that Redis had lost, enqueued again |
-//! | `audit_orphans_total` | counter | | Submissions removed from Redis because nobody owns them |
+//! | `audit_orphans_total` | counter | | Submissions removed from a queue: nobody owns them, or another pool judges them |
 //! | `leases_expired_total` | counter | | leases that ran out, as this operator found |
 //! | `jobs_lost_total` | counter | | jobs among them that had their last delivery |
 //! | `jobs_buried_total` | counter | | jobs and reports that could not be read |
-//! | `queue_jobs` | gauge | `priority` | jobs ready for a runner |
-//! | `queue_in_flight`, `queue_delayed`, `queue_blocked`, `queue_reported`, `queue_dead_letters` | gauge | | jobs by state |
-//! | `queue_oldest_seconds` | gauge | | age of the oldest job that is ready |
-//! | `queue_cached_bytes`, `queue_evicted` | gauge | | cached artifacts and blobs; entries evicted so far |
+//! | `queue_jobs` | gauge | `pool`, `priority` | jobs ready for a runner |
+//! | `queue_in_flight`, `queue_delayed`, `queue_blocked`, `queue_reported`, `queue_dead_letters` | gauge | `pool` | jobs by state |
+//! | `queue_oldest_seconds` | gauge | `pool` | age of the oldest job that is ready |
+//! | `queue_cached_bytes`, `queue_evicted` | gauge | `pool` | cached artifacts and blobs; entries evicted so far |
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64};
+mod queues;
+
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crds::Priority;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -42,9 +43,10 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use queue::BrokerError;
-use queue::broker::{Gauges, Reaped};
+use queue::broker::{Gauges, Pool, Reaped};
 
 use crate::api::{CallError, Failure};
+use queues::Queues;
 
 /// One label from a closed set.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -84,19 +86,12 @@ pub struct Finish {
     language: String,
 }
 
-/// A queue of jobs.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct PriorityLabel {
-    priority: &'static str,
-}
-
 type Counters<L> = Family<L, Counter>;
-type Seconds = Gauge<f64, AtomicU64>;
 type Level = Gauge<i64, AtomicI64>;
 
 /// Most values of the label `language`.
 const MAX_LANGUAGES: usize = 64;
-/// Label of a language that is not known, or one too many.
+/// Label of a language that is not known, or of a language or a pool too many.
 const OTHER: &str = "other";
 
 /// All metrics. Clones are one and the same.
@@ -106,7 +101,7 @@ pub struct Metrics(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     finished: Counters<Finish>,
-    languages: std::sync::Mutex<Vec<String>>,
+    languages: Mutex<Vec<String>>,
     judging: Histogram,
     writes: Counters<Write>,
     write_time: Histogram,
@@ -127,15 +122,7 @@ struct Inner {
     expired: Counter,
     lost: Counter,
     buried: Counter,
-    jobs: Family<PriorityLabel, Level>,
-    in_flight: Level,
-    delayed: Level,
-    blocked: Level,
-    reported: Level,
-    dead: Level,
-    oldest: Seconds,
-    queue_bytes: Level,
-    evicted: Level,
+    queues: Queues,
 }
 
 impl Metrics {
@@ -146,7 +133,7 @@ impl Metrics {
         let long = || Histogram::new(exponential_buckets(0.01, 2.0, 18));
         Self(Arc::new(Inner {
             finished: Family::default(),
-            languages: std::sync::Mutex::default(),
+            languages: Mutex::default(),
             judging: long(),
             writes: Family::default(),
             write_time: short(),
@@ -167,15 +154,7 @@ impl Metrics {
             expired: Counter::default(),
             lost: Counter::default(),
             buried: Counter::default(),
-            jobs: Family::default(),
-            in_flight: Gauge::default(),
-            delayed: Gauge::default(),
-            blocked: Gauge::default(),
-            reported: Gauge::default(),
-            dead: Gauge::default(),
-            oldest: Gauge::default(),
-            queue_bytes: Gauge::default(),
-            evicted: Gauge::default(),
+            queues: Queues::default(),
         }))
     }
 
@@ -185,7 +164,7 @@ impl Metrics {
         registry.register("build", "The release", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
         self.register_work(registry);
         self.register_repairs(registry);
-        self.register_queue(registry);
+        self.0.queues.register(registry);
     }
 
     fn register_work(&self, registry: &mut Registry) {
@@ -229,19 +208,6 @@ impl Metrics {
         registry.register("jobs_buried", "Jobs and reports that could not be read", m.buried.clone());
     }
 
-    fn register_queue(&self, registry: &mut Registry) {
-        let m = &*self.0;
-        registry.register("queue_jobs", "Jobs ready for a runner", m.jobs.clone());
-        registry.register("queue_in_flight", "Jobs that runners have", m.in_flight.clone());
-        registry.register("queue_delayed", "Jobs ready later", m.delayed.clone());
-        registry.register("queue_blocked", "Jobs that miss blobs", m.blocked.clone());
-        registry.register("queue_reported", "Jobs whose report is not yet in a status", m.reported.clone());
-        registry.register("queue_dead_letters", "Dead letters that are kept", m.dead.clone());
-        registry.register("queue_oldest_seconds", "Age of the oldest job that is ready", m.oldest.clone());
-        registry.register("queue_cached_bytes", "Bytes of cached artifacts and blobs", m.queue_bytes.clone());
-        registry.register("queue_evicted", "Entries evicted from the cache so far", m.evicted.clone());
-    }
-
     /// A judging is over. `language` is a known Language's name, or nothing.
     pub fn finished(&self, verdict: &str, language: Option<&str>, took: Option<Duration>) {
         let language = language.map_or(OTHER, |language| self.known(language)).to_owned();
@@ -252,7 +218,7 @@ impl Metrics {
     }
 
     fn known<'a>(&self, language: &'a str) -> &'a str {
-        let mut known = self.0.languages.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut known = self.0.languages.lock().unwrap_or_else(PoisonError::into_inner);
         if known.iter().any(|one| one == language) {
             return language;
         }
@@ -338,26 +304,9 @@ impl Metrics {
         self.0.cached_bytes.set(level(bytes));
     }
 
-    /// What is in Redis.
-    pub fn queue(&self, gauges: &Gauges) {
-        let Gauges { waiting, delayed, leased, blocked, reported, dead, oldest, cached_bytes, evicted } =
-            gauges;
-        for (priority, count) in waiting {
-            let priority = match priority {
-                Priority::Contest => "Contest",
-                Priority::Normal => "Normal",
-                Priority::Rejudge => "Rejudge",
-            };
-            self.0.jobs.get_or_create(&PriorityLabel { priority }).set(level(*count));
-        }
-        self.0.delayed.set(level(*delayed));
-        self.0.in_flight.set(level(*leased));
-        self.0.blocked.set(level(*blocked));
-        self.0.reported.set(level(*reported));
-        self.0.dead.set(level(*dead));
-        self.0.oldest.set(oldest.as_secs_f64());
-        self.0.queue_bytes.set(level(*cached_bytes));
-        self.0.evicted.set(level(*evicted));
+    /// What is in Redis: all pools, in the order of their names. Those past the bound are counted together.
+    pub fn queues(&self, all: &[(Pool, Gauges)]) {
+        self.0.queues.show(all);
     }
 }
 
@@ -407,7 +356,7 @@ mod tests {
         metrics.api_error(&CallError::Timeout(Duration::ZERO));
         metrics.watch_restarted("languages");
         metrics.overflowed("news");
-        metrics.queue(&Gauges { waiting: vec![(Priority::Contest, 1)], ..Gauges::default() });
+        metrics.queues(&[("default".parse().unwrap(), queues::tests::gauges())]);
         let text = shown(&metrics);
         let documented = include_str!("metrics.rs").lines().filter_map(|line| line.strip_prefix("//! | `"));
         for name in documented.flat_map(|line| line.split('|').next().unwrap_or("").split(", ")) {

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use crds::{Phase, Priority, Submission};
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::Resource;
 use kube::core::ObjectMeta;
@@ -99,6 +100,23 @@ macro_rules! as_resource {
 }
 as_resource!([K: Resource<DynamicType = ()>] Raw<K>, K);
 as_resource!([] Head, Submission);
+as_resource!([] Live, Deployment);
+
+/// What is kept of a Deployment: its metadata without what is large and not used, and how its pods fare.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Live {
+    /// Without annotations and managed fields.
+    #[serde(deserialize_with = "lean")]
+    pub metadata: ObjectMeta,
+    /// What the Deployment's controller says.
+    #[serde(default)]
+    pub status: DeploymentStatus,
+}
+
+fn lean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    let metadata = ObjectMeta::deserialize(deserializer)?;
+    Ok(ObjectMeta { annotations: None, managed_fields: None, ..metadata })
+}
 
 /// What is kept of a Submission: all that decisions need, none of its program and tests.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -127,6 +145,10 @@ pub struct Asked {
     pub ttl: Option<u32>,
     /// Seconds that a judging may take, waiting included.
     pub deadline: Option<u32>,
+    /// Bytes of memory of each test.
+    pub memory: Option<i64>,
+    /// Bytes of each of a test's outputs.
+    pub output: Option<i64>,
 }
 
 /// What decisions need of a status.
@@ -207,6 +229,7 @@ impl Head {
 
 impl Asked {
     fn of(spec: &Value) -> Self {
+        let limits = spec.get("limits").unwrap_or(&Value::Null);
         Self {
             language: field(spec, "language").unwrap_or_default(),
             priority: field(spec, "priority").unwrap_or_default(),
@@ -214,6 +237,8 @@ impl Asked {
             rejudge: field(spec, "rejudge").unwrap_or_default(),
             ttl: field(spec, "ttlSecondsAfterFinished"),
             deadline: field(spec, "activeDeadlineSeconds"),
+            memory: field(limits, "memoryBytes"),
+            output: field(limits, "outputBytes"),
         }
     }
 }
@@ -250,7 +275,7 @@ mod tests {
             "metadata": {"name": "s", "namespace": "n", "uid": "u", "resourceVersion": "7", "generation": 2,
                 "annotations": {"a": "b"}, "managedFields": [{"manager": "m"}], "creationTimestamp": "2026-01-01T00:00:00Z"},
             "spec": {"language": "c17", "suspend": true, "rejudge": 2, "priority": "Contest",
-                "ttlSecondsAfterFinished": 5, "activeDeadlineSeconds": 6},
+                "ttlSecondsAfterFinished": 5, "activeDeadlineSeconds": 6, "limits": {"memoryBytes": 7, "outputBytes": "x"}},
             "status": {"judging": 3, "phase": "Running", "queuedTime": "2026-01-01T00:00:00Z"},
         }));
         let head = Head::of(&raw);
@@ -266,6 +291,8 @@ mod tests {
             rejudge: 2,
             ttl: Some(5),
             deadline: Some(6),
+            memory: Some(7),
+            output: None,
         };
         assert_eq!(head.asked, asked);
         assert_eq!((head.standing.judging, head.standing.phase), (3, Some(Phase::Running)));

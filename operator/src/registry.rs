@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use crds::Priority;
 use queue::PlanHash;
+use queue::broker::Pool;
 
 /// What is known of one Submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +18,10 @@ pub struct Tracked {
     pub name: String,
     /// Whether Redis can't know it yet: it was created while we watched, and we enqueued nothing.
     pub new: bool,
-    /// What is on the queue for it.
+    /// What is on a queue for it.
     pub enqueued: Option<OnQueue>,
+    /// Whether all that it waits for is a pool that may judge it.
+    pub unscheduled: bool,
     /// The last judging whose final status was written, by us.
     pub finished: u32,
     /// Whether what it asks for must be read from the API server before it is enqueued again.
@@ -39,8 +42,10 @@ pub struct Tracked {
 }
 
 /// A judging on the queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OnQueue {
+    /// Whose queue.
+    pub pool: Pool,
     /// Its number.
     pub judging: u32,
     /// What it rests on.
@@ -72,6 +77,17 @@ pub struct Place {
     pub name: String,
 }
 
+impl Tracked {
+    /// On which queue it is.
+    pub fn pool(&self) -> Option<Pool> {
+        self.enqueued.as_ref().map(|enqueued| enqueued.pool.clone())
+    }
+
+    fn place(&self, uid: &str) -> Place {
+        Place { uid: uid.to_owned(), namespace: self.namespace.clone(), name: self.name.clone() }
+    }
+}
+
 impl Registry {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -85,11 +101,11 @@ impl Registry {
     }
 
     /// The list of that round is complete. What was not seen since is forgotten and returned.
-    pub fn listed(&self, round: u64, namespace: Option<&str>) -> Vec<String> {
+    pub fn listed(&self, round: u64, namespace: Option<&str>) -> Vec<(String, Option<Pool>)> {
         let mut inner = self.lock();
         let ours = |tracked: &Tracked| namespace.is_none_or(|namespace| namespace == tracked.namespace);
         let gone = inner.tracked.extract_if(|_, tracked| tracked.round < round && ours(tracked));
-        gone.map(|(uid, _)| uid).collect()
+        gone.map(|(uid, tracked)| (uid, tracked.pool())).collect()
     }
 
     /// An unfinished Submission was seen; `created` if that was no list but news of it. Says whether it is the first sight.
@@ -106,6 +122,7 @@ impl Registry {
             name: name.clone(),
             new: created,
             enqueued: None,
+            unscheduled: false,
             finished: 0,
             reread: false,
             attempts: 0,
@@ -120,9 +137,9 @@ impl Registry {
         true
     }
 
-    /// It is gone, or finished. Says whether it was known.
-    pub fn drop(&self, uid: &str) -> bool {
-        self.lock().tracked.remove(uid).is_some()
+    /// It is gone, or finished. Gives what was known of it.
+    pub fn drop(&self, uid: &str) -> Option<Tracked> {
+        self.lock().tracked.remove(uid)
     }
 
     /// What is known of it.
@@ -139,9 +156,19 @@ impl Registry {
     pub fn on_queue(&self, before: Instant) -> Vec<(Place, OnQueue)> {
         let inner = self.lock();
         let found = inner.tracked.iter().filter_map(|(uid, tracked)| {
-            let enqueued = tracked.enqueued.filter(|e| e.at <= before && tracked.finished < e.judging)?;
-            let Tracked { namespace, name, .. } = tracked;
-            Some((Place { uid: uid.clone(), namespace: namespace.clone(), name: name.clone() }, enqueued))
+            let enqueued = tracked.enqueued.as_ref()?;
+            let due = enqueued.at <= before && tracked.finished < enqueued.judging;
+            due.then(|| (tracked.place(uid), enqueued.clone()))
+        });
+        found.collect()
+    }
+
+    /// Those that are on a queue with its pool, and those that wait for a pool.
+    pub fn placed(&self) -> Vec<(Place, Option<Pool>)> {
+        let inner = self.lock();
+        let found = inner.tracked.iter().filter_map(|(uid, tracked)| {
+            let pool = tracked.pool();
+            (pool.is_some() || tracked.unscheduled).then(|| (tracked.place(uid), pool))
         });
         found.collect()
     }
@@ -173,10 +200,14 @@ mod tests {
         }
         let round = registry.listing();
         assert!(!registry.seen(&place("a", "x"), false));
-        assert_eq!(registry.listed(round, Some("x")), ["b"], "another namespace is another list's matter");
+        assert_eq!(
+            registry.listed(round, Some("x")),
+            [("b".into(), None)],
+            "another namespace is another list's matter"
+        );
         let round = registry.listing();
         assert!(!registry.seen(&place("a", "x"), false));
-        assert_eq!(registry.listed(round, None), ["c"]);
+        assert_eq!(registry.listed(round, None), [("c".into(), None)]);
         assert!(registry.get("a").unwrap().new, "still what it was at first sight");
         assert_eq!(registry.len(), 1);
     }
@@ -188,13 +219,20 @@ mod tests {
         registry.seen(&place(uid, "x"), false);
         assert_eq!(registry.on_queue(start), []);
         let plan = "0".repeat(32).parse().unwrap();
-        let enqueued = OnQueue { judging: 1, plan, priority: Priority::Normal, at: start };
-        registry.note(uid, |tracked| tracked.enqueued = Some(enqueued));
+        let pool: Pool = "judges.a".parse().unwrap();
+        let enqueued =
+            OnQueue { pool: pool.clone(), judging: 1, plan, priority: Priority::Normal, at: start };
+        registry.note(uid, |tracked| tracked.enqueued = Some(enqueued.clone()));
         assert_eq!(registry.on_queue(start), [(place(uid, "x"), enqueued)]);
         assert_eq!(registry.on_queue(start.checked_sub(std::time::Duration::from_nanos(1)).unwrap()), []);
         registry.note(uid, |tracked| tracked.finished = 1);
         assert_eq!(registry.on_queue(start), [], "what is finished needs no job");
-        assert!(registry.drop(uid) && !registry.drop(uid));
+        assert_eq!(registry.placed(), [(place(uid, "x"), Some(pool.clone()))]);
+        registry.note(uid, |tracked| tracked.enqueued = None);
+        assert_eq!(registry.placed(), []);
+        registry.note(uid, |tracked| tracked.unscheduled = true);
+        assert_eq!(registry.placed(), [(place(uid, "x"), None)]);
+        assert!(registry.drop(uid).is_some() && registry.drop(uid).is_none());
         assert_eq!(registry.note(uid, |_| ()), None);
     }
 }

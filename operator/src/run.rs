@@ -4,20 +4,20 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use crds::{Language, Submission};
+use crds::{Language, Submission, WorkerPool};
 use futures::StreamExt as _;
 use k8s_openapi::NamespaceResourceScope;
 use kube::runtime::{reflector, watcher};
 use kube::{Api, Client, Config, Resource};
 use prometheus_client::registry::Registry as MetricsRegistry;
 use queue::Broker;
-use queue::broker::password;
+use queue::broker::Pool;
 use telemetry::Health;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::api::{Calls, Failure};
+use crate::api::{CallError, Calls, Failure};
 use crate::cli::{ApiArgs, Cli};
 use crate::context::{Operator, QUEUE, Settings, Shard, Stop, stream};
 use crate::fresh::Fresh;
@@ -25,10 +25,13 @@ use crate::languages::Catalog;
 use crate::metrics::Metrics;
 use crate::object::Raw;
 use crate::pace::Pace;
+use crate::pools::{Namespaces, Pools};
 use crate::registry::Registry;
 use crate::submissions::Watched;
+use crate::worker_pools::WorkerPools;
+use crate::worker_pools::deployment::Defaults;
 use crate::writer::Request;
-use crate::{audit, intake, languages, submissions, writer};
+use crate::{audit, intake, languages, pools, submissions, worker_pools, writer};
 
 /// Specs that are kept for planning, and their bytes.
 const FRESH_ENTRIES: usize = 4096;
@@ -65,17 +68,19 @@ async fn ended(tasks: &mut Tasks) -> anyhow::Error {
 /// Runs the operator until it is told to stop by SIGTERM or SIGINT, or until a part of it ends that must not.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
     let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(version, api = ?cli.api, judging = ?cli.judging, pool = %cli.queue.pool, "Starting.");
+    tracing::info!(version, api = ?cli.api, judging = ?cli.judging, pool = %cli.queue.pool, worker_pools = ?cli.worker_pools, "Starting.");
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let (health, metrics) = (Health::default(), Metrics::new());
     let mut registry = MetricsRegistry::default();
     metrics.register(&mut registry);
+    let pool_metrics = worker_pools::Metrics::default();
+    pool_metrics.register(&mut registry);
     let server = telemetry::serve(telemetry::listen(cli.listen).await?, health.clone(), registry);
     let (switch, stop) = Stop::switch();
     let mut tasks = Tasks::new();
     let work = async {
-        start(&cli, &health, metrics, &mut tasks, &stop).await?;
+        start(&cli, &health, (metrics, pool_metrics), &mut tasks, &stop).await?;
         Err(ended(&mut tasks).await)
     };
     tokio::select! {
@@ -106,13 +111,13 @@ struct Ends {
     listed: Vec<oneshot::Receiver<()>>,
     writes: mpsc::Receiver<Request>,
     news: mpsc::Receiver<String>,
-    gone: mpsc::Receiver<String>,
+    gone: mpsc::Receiver<(String, Option<Pool>)>,
 }
 
 async fn start(
     cli: &Cli,
     health: &Health,
-    metrics: Metrics,
+    (metrics, pool_metrics): (Metrics, worker_pools::Metrics),
     tasks: &mut Tasks,
     stop: &Stop,
 ) -> anyhow::Result<()> {
@@ -120,21 +125,21 @@ async fn start(
     let watch = health.part("watch");
     let (watching, calling) = clients(&cli.api).await?;
     let calls = Calls::new(calling, Duration::from_secs(cli.api.call_timeout_seconds));
-    let password = cli.queue.redis_password_file.as_deref().map(password).transpose()?;
-    let broker = Broker::connect(cli.queue.options(password)).await?;
+    let broker = Broker::connect(cli.queue.options()?).await?;
     let (operator, ends) = assemble(cli, &watching, calls, broker, metrics);
     spawn(tasks, "pulse", audit::pulse(Arc::clone(&operator), redis, server, stop.clone()));
-    wait_for_kinds(&operator, &cli.api, &watching).await?;
+    wait_for_kinds(&operator, cli, &watching).await?;
 
     let (told, languages) = oneshot::channel();
     let config = watch_config(&cli.api, None);
-    let api = Api::all(watching);
+    let api = Api::all(watching.clone());
     spawn(tasks, "languages", languages::run(Arc::clone(&operator), api, config, told, stop.clone()));
     spawn(tasks, "writer", writer::run(Arc::clone(&operator), ends.writes, stop.clone()));
     spawn(tasks, "canceller", cancel(Arc::clone(&operator), ends.gone, stop.clone()));
     spawn(tasks, "intake", intake::run(Arc::clone(&operator), ends.news, stop.clone()));
-    // Languages first: no Submission is to wait for one that is there.
+    // Languages first: no Submission is to wait for one that is there, and no WorkerPool is to miss it.
     languages.await.context("the watch of Languages ended")?;
+    let worker_pools = start_worker_pools(cli, &operator, &watching, pool_metrics, tasks, stop).await?;
     for watched in ends.watches {
         spawn(tasks, "submissions", submissions::run(Arc::clone(&operator), watched, stop.clone()));
     }
@@ -142,9 +147,45 @@ async fn start(
         listed.await.context("the watch of Submissions ended")?;
     }
     watch.set(Ok::<(), String>(()));
-    spawn(tasks, "news", intake::listen(Arc::clone(&operator), stop.clone()));
+    spawn(tasks, "pools", pools::run(Arc::clone(&operator), worker_pools, stop.clone()));
+    spawn(tasks, "router", pools::route_anew(Arc::clone(&operator), stop.clone()));
     spawn(tasks, "audit", audit::run(operator, stop.clone()));
     Ok(())
+}
+
+/// Follows `WorkerPool`s and namespaces if there are to be any, and returns when all are known: no Submission is to wait for a
+/// pool that is there.
+async fn start_worker_pools(
+    cli: &Cli,
+    operator: &Arc<Operator>,
+    client: &Client,
+    metrics: worker_pools::Metrics,
+    tasks: &mut Tasks,
+    stop: &Stop,
+) -> anyhow::Result<Option<Arc<WorkerPools>>> {
+    let Some(namespaces) = cli.worker_pools.namespaces() else { return Ok(None) };
+    let (told, known) = oneshot::channel();
+    let (api, config) = (Api::all(client.clone()), watch_config(&cli.api, None));
+    let watch = pools::watch_namespaces(Arc::clone(operator), api, config, told, stop.clone());
+    spawn(tasks, "namespaces", watch);
+    let worker_pools = Arc::new(WorkerPools::new(&namespaces));
+    let setup = worker_pools::Setup {
+        client: client.clone(),
+        namespaces,
+        config: watch_config(&cli.api, None),
+        defaults: Defaults {
+            runner_image: cli.worker_pools.runner_image.clone(),
+            redis_secret: cli.worker_pools.runner_redis_secret.clone(),
+            redis_ca: cli.worker_pools.runner_redis_ca,
+        },
+        pools: Arc::clone(&worker_pools),
+        metrics,
+    };
+    spawn(tasks, "worker pools", worker_pools::run(Arc::clone(operator), setup, stop.clone()));
+    worker_pools.listed().await;
+    known.await.context("the watch of namespaces ended")?;
+    operator.pools.set(pools::declared(&worker_pools));
+    Ok(Some(worker_pools))
 }
 
 /// One client for watches, which last, and one for calls, which must not.
@@ -223,10 +264,16 @@ fn assemble(
     let (writes_to, writes) = mpsc::channel(QUEUE);
     let (news_to, news) = mpsc::channel(QUEUE);
     let (gone_to, gone) = mpsc::channel(QUEUE);
+    let most = usize::from(cli.worker_pools.max_worker_pools);
+    let pools = match cli.worker_pools.namespaces() {
+        Some(namespaces) => Pools::of_worker_pools(broker, namespaces, most),
+        None => Pools::single(broker, &cli.queue.pool),
+    };
     let operator = Operator {
         settings: settings(cli),
         calls,
-        broker,
+        pools,
+        namespaces: Namespaces::default(),
         registry: Registry::default(),
         fresh: Fresh::new(FRESH_ENTRIES, FRESH_BYTES),
         catalog: Catalog::default(),
@@ -240,39 +287,43 @@ fn assemble(
     (Arc::new(operator), Ends { watches, listed: all_listed, writes, news, gone })
 }
 
-/// Waits until Submissions and Languages can be listed: for the API server for ever, for a kind that it does not know a
+/// Whether all that is to be watched can be listed.
+async fn can_list(operator: &Operator, cli: &Cli, client: &Client) -> Result<(), CallError> {
+    let calls = &operator.calls;
+    calls.can_list(&Api::<Raw<Language>>::all(client.clone())).await?;
+    for namespace in namespaces(&cli.api) {
+        calls.can_list(&scoped::<Raw<Submission>>(client, namespace.as_deref())).await?;
+    }
+    for namespace in cli.worker_pools.namespaces().into_iter().flatten() {
+        calls.can_list(&scoped::<Raw<WorkerPool>>(client, Some(&namespace))).await?;
+    }
+    Ok(())
+}
+
+/// Waits until all that is to be watched can be listed: for the API server for ever, for a kind that it does not know a
 /// bounded time.
-async fn wait_for_kinds(operator: &Operator, args: &ApiArgs, client: &Client) -> anyhow::Result<()> {
-    let submissions: Vec<Api<Raw<Submission>>> =
-        namespaces(args).iter().map(|namespace| scoped(client, namespace.as_deref())).collect();
-    let languages: Api<Raw<Language>> = Api::all(client.clone());
+async fn wait_for_kinds(operator: &Operator, cli: &Cli, client: &Client) -> anyhow::Result<()> {
     let mut absent: Option<Instant> = None;
     let mut told = String::new();
     loop {
-        let mut answer = operator.calls.can_list(&languages).await;
-        for api in &submissions {
-            answer = match answer {
-                Ok(()) => operator.calls.can_list(api).await,
-                Err(error) => Err(error),
-            };
-        }
+        let answer = can_list(operator, cli, client).await;
         let Err(error) = operator.api(answer) else { return Ok(()) };
         absent = (error.failure() == Failure::Gone).then(|| absent.unwrap_or_else(Instant::now));
-        if absent.is_some_and(|since| since.elapsed().as_secs() >= args.crd_wait_seconds) {
+        if absent.is_some_and(|since| since.elapsed().as_secs() >= cli.api.crd_wait_seconds) {
             bail!("the custom resource definitions of kubejudge are not installed ({error})");
         }
         if told != error.to_string() {
             told = error.to_string();
-            tracing::warn!(%error, "Submissions and Languages can't be listed yet; trying every second.");
+            tracing::warn!(%error, "Submissions, Languages or WorkerPools can't be listed yet; trying every second.");
         }
         tokio::time::sleep(RETRY).await;
     }
 }
 
 /// Takes the jobs of Submissions that are gone off the queue, until told to stop.
-async fn cancel(operator: Arc<Operator>, gone: mpsc::Receiver<String>, stop: Stop) {
+async fn cancel(operator: Arc<Operator>, gone: mpsc::Receiver<(String, Option<Pool>)>, stop: Stop) {
     let gone = stream(gone).take_until(stop.requested());
-    gone.for_each_concurrent(CANCELS, async |uid| match operator.redis(operator.broker.cancel(&uid).await) {
+    gone.for_each_concurrent(CANCELS, async |(uid, pool)| match operator.cancel(&uid, pool.as_ref()).await {
         Ok(0) => {}
         Ok(jobs) => tracing::info!(uid, jobs, "Cancelled: the Submission is gone."),
         Err(error) => {

@@ -4,12 +4,12 @@
 
 mod common;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use common::{ALLOWANCE, LEASE, Server, job, report};
-use queue::broker::{Held, Options, Outcome};
+use queue::broker::{Authorities, Held, Options, Outcome};
 use queue::contract::Blob;
 use queue::{Broker, BrokerError};
 
@@ -152,6 +152,13 @@ fn free_port() -> String {
     listener.local_addr().unwrap().port().to_string()
 }
 
+/// An authority that signed nothing here.
+fn stranger(folder: &Path) -> PathBuf {
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
+    openssl(folder, &format!("req -x509 {key} -subj /CN=authority -keyout stranger.key -out stranger.pem"));
+    folder.join("stranger.pem")
+}
+
 const TLS_URL: &str = "TEST_TLS_URL";
 
 #[tokio::test]
@@ -171,11 +178,20 @@ async fn tls_checks_the_servers_certificate() {
         "no",
     ]);
     let url = format!("rediss://localhost:{port}");
-    // Not an authority that the system trusts.
-    let options = Options { url: url.clone(), ..server.options("default") };
-    let error = Broker::connect(options).await.unwrap().check().await.unwrap_err();
+    let trusting = |authorities: &Path| {
+        let authorities = Some(Authorities::read(authorities).unwrap());
+        Options { url: url.clone(), authorities, ..server.options("default") }
+    };
+    // Another authority of the same name.
+    let error = Broker::connect(trusting(&stranger(folder.path()))).await.unwrap().check().await.unwrap_err();
     assert!(error.to_string().to_lowercase().contains("certificate"), "{error}");
-    // A process that trusts it.
+    // The right one, among others, for each connection there is.
+    let both = format!("{0}{0}", std::fs::read_to_string(path("ca.pem")).unwrap());
+    std::fs::write(path("both.pem"), both + &std::fs::read_to_string(path("stranger.pem")).unwrap()).unwrap();
+    let broker = Broker::connect(trusting(Path::new(&path("both.pem")))).await.unwrap();
+    broker.check().await.unwrap();
+    everything(&broker).await.unwrap();
+    // A process whose system trusts it.
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", "tls_with_a_trusted_authority", "--ignored"]);
     let output = child.env("SSL_CERT_FILE", path("ca.pem")).env(TLS_URL, url).output().unwrap();
@@ -191,4 +207,37 @@ async fn tls_with_a_trusted_authority() {
     let broker = Broker::connect(Options { url, ..server.options("default") }).await.unwrap();
     broker.check().await.unwrap();
     everything(&broker).await.unwrap();
+}
+
+#[tokio::test]
+async fn authorities_without_tls_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let authorities = Some(Authorities::read(&stranger(folder.path())).unwrap());
+    let server = Server::start(&[]);
+    for url in ["redis://user:secret@localhost".to_owned(), server.url(None)] {
+        let options = Options { url, authorities: authorities.clone(), ..server.options("default") };
+        let error = Broker::connect(options).await.unwrap_err();
+        assert_eq!(error.category(), "options");
+        assert!(error.to_string().contains("only a rediss:// URL"), "{error}");
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn tls_without_any_authority_says_what_to_give() {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "tls_where_nobody_is_trusted", "--ignored"]);
+    // As in an image of one file.
+    let output = child.env("SSL_CERT_FILE", "/dev/null").env_remove("SSL_CERT_DIR").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
+}
+
+#[tokio::test]
+#[ignore = "the test above runs it, without an authority to trust"]
+async fn tls_where_nobody_is_trusted() {
+    let server = Server::start(&[]);
+    let options = Options { url: "rediss://localhost".into(), ..server.options("default") };
+    let error = Broker::connect(options).await.unwrap_err().to_string();
+    assert!(error.contains("--redis-ca-file"), "{error}");
 }

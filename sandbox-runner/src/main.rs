@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use sandbox_runner::cli::{Cli, CliCommand, Ending, judge_files, work};
+use sandbox_runner::cli::{Cli, CliCommand, Ending, install, judge_files, work};
 use telemetry::{LogArgs, LogFormat};
 
 fn main() -> ExitCode {
@@ -16,6 +16,10 @@ fn main() -> ExitCode {
         CliCommand::Worker(args) => {
             args.log.init("info");
             work(args)
+        }
+        CliCommand::Install(args) => {
+            LogArgs { log_format: LogFormat::Text }.init("info");
+            install(args)
         }
     };
     ending

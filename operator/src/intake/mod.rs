@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use queue::verdict::{Judged, Judging};
-use queue::{BrokerError, JobId};
+use queue::{Broker, BrokerError, JobId};
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
@@ -40,29 +40,23 @@ enum IntakeError {
     Plan(#[from] ReconcileError),
 }
 
-/// Hands news from Redis to the intake until told to stop.
-pub async fn listen(operator: Arc<Operator>, stop: Stop) {
-    let listening = async {
-        let mut waiter = operator.broker.waiter();
-        loop {
-            match operator.redis(waiter.news(LONGEST_WAIT, AT_ONCE).await) {
-                Ok(uids) => {
-                    for uid in uids {
-                        if operator.news.send(uid).await.is_err() {
-                            return;
-                        }
+/// Hands news of a pool from Redis to the intake, as long as there is one.
+pub async fn listen(operator: &Operator, broker: &Broker) {
+    let mut waiter = broker.waiter();
+    loop {
+        match operator.redis(waiter.news(LONGEST_WAIT, AT_ONCE).await) {
+            Ok(uids) => {
+                for uid in uids {
+                    if operator.news.send(uid).await.is_err() {
+                        return;
                     }
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "No news from Redis; trying again.");
-                    tokio::time::sleep(PAUSE).await;
-                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "No news from Redis; trying again.");
+                tokio::time::sleep(PAUSE).await;
             }
         }
-    };
-    tokio::select! {
-        () = stop.requested() => {}
-        () = listening => {}
     }
 }
 
@@ -84,10 +78,11 @@ async fn take_in(operator: &Operator, uid: String) {
     // Suspended, overdue, or found before we knew it: the reconcile knows what to do.
     let Some(enqueued) = enqueued else { return operator.trigger(&place) };
     let span = tracing::info_span!("intake", uid = place.uid, judging = enqueued.judging);
-    let result =
-        async { Intake { operator, place: &place, head: &head, enqueued }.run().await }.instrument(span);
+    let broker = operator.pools.broker(&enqueued.pool);
+    let intake = Intake { operator, place: &place, head: &head, enqueued, broker };
+    let result = async { intake.run().await }.instrument(span);
     if let Err(error) = result.await {
-        tracing::warn!(%error, uid = place.uid, judging = enqueued.judging, "Reports were not taken in; the audit will bring them again.");
+        tracing::warn!(%error, uid = place.uid, judging = intake.enqueued.judging, "Reports were not taken in; the audit will bring them again.");
     }
 }
 
@@ -96,12 +91,14 @@ struct Intake<'a> {
     place: &'a Place,
     head: &'a Head,
     enqueued: OnQueue,
+    /// The queue that it is on.
+    broker: Broker,
 }
 
 impl Intake<'_> {
     async fn run(&self) -> Result<(), IntakeError> {
         let uid = &self.place.uid;
-        let collected = self.operator.redis(self.operator.broker.collect(uid).await)?;
+        let collected = self.operator.redis(self.broker.collect(uid).await)?;
         match assess(collected, self.enqueued.judging, self.enqueued.plan) {
             // What is missing, the audit enqueues again when it is sure.
             Assessment::Incomplete | Assessment::Underway => Ok(()),
@@ -130,7 +127,8 @@ impl Intake<'_> {
         let status = Box::new(judged.status(judging, Timestamp::now()));
         let what = What::Final { ending: Ending::Judged, status };
         let change = Change { uid: self.place.uid.clone(), judging: judging.number, what };
-        self.operator.propose(Request { place: self.place.clone(), change });
+        let pool = Some(self.enqueued.pool.clone());
+        self.operator.propose(Request { place: self.place.clone(), pool, change });
     }
 
     /// Puts an unreadable job or report aside and has the judging planned anew, unless that came to nothing too often.
@@ -149,7 +147,7 @@ impl Intake<'_> {
             self.propose(judged, Judging { number, generation, deliveries: None, queued: None });
             return Ok(());
         }
-        self.operator.redis(self.operator.broker.bury(id, reason).await)?;
+        self.operator.redis(self.broker.bury(id, reason).await)?;
         self.operator.metrics.buried();
         self.anew();
         Ok(())
@@ -163,13 +161,13 @@ impl Intake<'_> {
             Prepared::Plan(plan) if plan.hash == self.enqueued.plan => plan,
             Prepared::Plan(_) | Prepared::Lack(_) | Prepared::Invalid(_) => {
                 tracing::info!("What the judging rests on has changed; starting it over.");
-                operator.redis(operator.broker.cancel(uid).await)?;
+                operator.redis(self.broker.cancel(uid).await)?;
                 self.anew();
                 return Ok(());
             }
         };
         for (job, blobs) in plan.jobs.iter().filter(|(job, _)| blocked.contains(&job.id)) {
-            operator.redis(operator.broker.supply(&job.id, blobs).await)?;
+            operator.redis(self.broker.supply(&job.id, blobs).await)?;
             tracing::info!(batch = job.id.batch, "Missing blobs were uploaded again.");
         }
         Ok(())

@@ -7,18 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::Language;
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use kube::Api;
 use kube::runtime::utils::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use queue::BrokerError;
+use queue::broker::Pool;
 use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 
 use crate::api::Failure;
 use crate::context::{Operator, Stop};
 use crate::object::Raw;
+use crate::pools::QueuePool;
 use crate::registry::Place;
 use crate::writer::Body;
 
@@ -27,6 +29,8 @@ pub use readiness::{Readiness, readiness};
 
 /// Time between two looks at the runners.
 const LOOK: Duration = Duration::from_secs(5);
+/// Pools that are asked at one time.
+const POOLS_AT_ONCE: usize = 8;
 
 /// Follows the Languages until told to stop. `ready` is told when all are known.
 pub async fn run(
@@ -105,13 +109,20 @@ async fn take(operator: &Operator, event: Event<Raw<Language>>) -> bool {
 
 /// A Language is another than before: runners are told, and Submissions that wait for it go on.
 async fn changed(operator: &Operator, name: &str) {
-    let published = match operator.catalog.entry(name) {
-        Entry::Known(snapshot) => operator.broker.publish_language(&snapshot).await,
-        Entry::Unknown | Entry::Invalid(_) => operator.broker.withdraw_language(name).await,
-    };
-    if let Err(error) = operator.redis(published) {
-        tracing::warn!(%error, language = name, "Runners were not told of a Language; telling them at the next look.");
-    }
+    let facts = operator.pools.facts();
+    let declares = facts.iter().filter(|facts| facts.declares(name));
+    let declares: Vec<Pool> = declares.map(|facts| facts.pool.clone()).collect();
+    stream::iter(declares).for_each_concurrent(POOLS_AT_ONCE, async |pool| {
+        let broker = operator.pools.broker(&pool);
+        let published = match operator.catalog.entry(name) {
+            Entry::Known(snapshot) => broker.publish_language(&snapshot).await,
+            Entry::Unknown | Entry::Invalid(_) => broker.withdraw_language(name).await,
+        };
+        if let Err(error) = operator.redis(published) {
+            tracing::warn!(%error, language = name, %pool, "Runners were not told of a Language; telling them at the next look.");
+        }
+    })
+    .await;
     for shard in &operator.shards {
         for head in shard.store.state_filter(|head| !head.done() && head.asked.language == name) {
             let (uid, namespace, name) = (head.uid(), head.namespace(), head.name());
@@ -124,17 +135,18 @@ async fn changed(operator: &Operator, name: &str) {
 
 /// Compares what runners know and say with what is so.
 async fn inspect(operator: &Operator) {
-    if let Err(error) = operator.redis(publish(operator).await) {
-        tracing::warn!(%error, "The runners' Languages were not compared; trying again.");
+    let looks = stream::iter(operator.pools.open()).map(async |pool| {
+        operator.redis(publish(operator, &pool).await)?;
+        let runners = operator.redis(pool.broker.runners().await)?;
+        operator.pools.hear(&pool.name, runners);
+        Ok::<_, BrokerError>(())
+    });
+    let looked: Result<(), _> = looks.buffer_unordered(POOLS_AT_ONCE).try_collect().await;
+    if let Err(error) = looked {
+        tracing::warn!(%error, "The runners could not be asked; trying again.");
         return;
     }
-    let runners = match operator.redis(operator.broker.runners().await) {
-        Ok(runners) => runners,
-        Err(error) => {
-            tracing::warn!(%error, "The runners could not be asked; trying again.");
-            return;
-        }
-    };
+    let runners = operator.pools.all_runners();
     for listed in operator.catalog.all() {
         let readiness = readiness(&listed, &runners);
         let Some(patch) = readiness.patch(&listed, Timestamp::now()) else { continue };
@@ -155,19 +167,26 @@ async fn inspect(operator: &Operator) {
     }
 }
 
-/// Publishes what Redis lacks, after it was emptied for example, and withdraws what is gone.
-async fn publish(operator: &Operator) -> Result<(), BrokerError> {
-    let (known, _) = operator.broker.languages().await?;
+/// Publishes what Redis lacks of what the pool is for, after it was emptied for example, and withdraws the rest.
+pub async fn publish(operator: &Operator, pool: &QueuePool) -> Result<(), BrokerError> {
+    let QueuePool { name, broker } = pool;
+    if operator.pools.are_routed() {
+        broker.note_pool(name).await?;
+    }
+    let facts = operator.pools.facts();
+    let declares = |language: &str| facts.iter().any(|facts| facts.pool == *name && facts.declares(language));
+    let (known, _) = broker.languages().await?;
     for listed in operator.catalog.all() {
         if let Ok(snapshot) = &listed.spec
+            && declares(&listed.name)
             && !known.contains(snapshot)
         {
-            operator.broker.publish_language(snapshot).await?;
+            broker.publish_language(snapshot).await?;
         }
     }
     for snapshot in known {
-        if !operator.catalog.knows(&snapshot.name) {
-            operator.broker.withdraw_language(&snapshot.name).await?;
+        if !declares(&snapshot.name) || !operator.catalog.knows(&snapshot.name) {
+            broker.withdraw_language(&snapshot.name).await?;
         }
     }
     Ok(())

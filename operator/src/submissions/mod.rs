@@ -1,6 +1,7 @@
 //! Submissions: what the watch shows of them, and what is done about it.
 
 mod prepare;
+mod queueing;
 mod reconcile;
 mod watch;
 

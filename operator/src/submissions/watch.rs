@@ -102,9 +102,9 @@ impl Observer {
             }
             Event::InitApply(raw) => Event::InitApply(see(operator, raw, false)),
             Event::InitDone => {
-                for uid in operator.registry.listed(self.round, self.namespace.as_deref()) {
+                for (uid, pool) in operator.registry.listed(self.round, self.namespace.as_deref()) {
                     operator.fresh.take(&uid);
-                    operator.forsake(&uid);
+                    operator.forsake(&uid, pool);
                 }
                 if let Some(listed) = self.listed.take() {
                     // The one who waits may have been told to stop.
@@ -116,8 +116,8 @@ impl Observer {
             Event::Delete(raw) => {
                 let head = Head::of(&raw);
                 operator.fresh.take(head.uid());
-                if operator.registry.drop(head.uid()) {
-                    operator.forsake(head.uid());
+                if let Some(tracked) = operator.registry.drop(head.uid()) {
+                    operator.forsake(head.uid(), tracked.pool());
                 }
                 Event::Delete(head)
             }

@@ -7,6 +7,7 @@ mod perform;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use queue::broker::Pool;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -20,6 +21,8 @@ use crate::registry::Place;
 pub struct Request {
     /// Where.
     pub place: Place,
+    /// On which queue its jobs are, if that is known.
+    pub pool: Option<Pool>,
     /// What.
     pub change: Change,
 }
@@ -132,7 +135,7 @@ mod tests {
 
     fn request(uid: &str, judging: u32, what: What) -> Request {
         let place = Place { uid: uid.into(), namespace: "n".into(), name: uid.into() };
-        Request { change: Change { uid: uid.into(), judging, what }, place }
+        Request { change: Change { uid: uid.into(), judging, what }, place, pool: None }
     }
 
     fn end() -> What {

@@ -12,6 +12,7 @@ use super::{Change, Ending, Permit, Request, What, body, permit};
 use crate::api::{CallError, Failure};
 use crate::context::Operator;
 use crate::object::Head;
+use crate::pools::place_of;
 use crate::registry::Place;
 
 /// Tries of one write after the first; what then is not written, the audit brings again.
@@ -63,7 +64,7 @@ pub(super) async fn perform(operator: &Operator, request: Request) {
             Write { operator, place: &request.place, change: request.change.clone(), plain: false };
         let (outcome, head) = write.run().await;
         operator.metrics.wrote(kind(&request.change.what), outcome.name(), begin.elapsed());
-        follow_up(operator, &request.place, &write.change, outcome, head.as_deref()).await;
+        follow_up(operator, &request, &write.change, outcome, head.as_deref()).await;
     }
     .instrument(span)
     .await;
@@ -172,11 +173,12 @@ impl Write<'_> {
 
 async fn follow_up(
     operator: &Operator,
-    place: &Place,
+    request: &Request,
     change: &Change,
     outcome: Outcome,
     head: Option<&Head>,
 ) {
+    let place = &request.place;
     let (uid, judging) = (place.uid.as_str(), change.judging);
     match (outcome, &change.what) {
         (Outcome::Written, What::Final { status, .. }) => {
@@ -187,20 +189,21 @@ async fn follow_up(
             let language = head.map(|head| head.asked.language.as_str());
             let language = language.filter(|language| operator.catalog.knows(language));
             operator.metrics.finished(&verdict, language, head.and_then(|head| took(head, judging)));
-            forget(operator, uid, judging).await;
+            forget(operator, request, judging).await;
         }
         (Outcome::Settled, What::Final { .. }) => {
             operator.registry.note(uid, |tracked| tracked.finished = tracked.finished.max(judging));
-            forget(operator, uid, judging).await;
+            forget(operator, request, judging).await;
         }
         (Outcome::Gone, _) => {
-            operator.registry.drop(uid);
-            operator.forsake(uid);
+            let pool = operator.registry.drop(uid).and_then(|tracked| tracked.pool());
+            operator.forsake(uid, pool.or_else(|| request.pool.clone()));
         }
         (Outcome::Rejected, What::Final { .. }) => {
             let version = head.map(|head| head.resource_version().to_owned());
+            let pool = place_of(operator, uid).or_else(|| request.pool.clone());
             operator.registry.note(uid, |tracked| (tracked.refused, tracked.enqueued) = (version, None));
-            operator.forsake(uid);
+            operator.forsake(uid, pool);
         }
         (Outcome::Obsolete, _) => operator.trigger(place),
         (Outcome::Written, what) => {
@@ -221,8 +224,15 @@ async fn follow_up(
 }
 
 /// What is not forgotten now is found by the audit.
-async fn forget(operator: &Operator, uid: &str, judging: u32) {
-    if let Err(error) = operator.redis(operator.broker.forget(uid, judging).await) {
+async fn forget(operator: &Operator, request: &Request, judging: u32) {
+    let uid = &request.place.uid;
+    let pool = request.pool.as_ref();
+    let mut result = operator.forget(uid, judging, pool).await;
+    // It may have been moved while this was being written.
+    if let Some(now) = place_of(operator, uid).filter(|now| pool.is_some_and(|pool| pool != now)) {
+        result = result.and(operator.forget(uid, judging, Some(&now)).await);
+    }
+    if let Err(error) = result {
         tracing::warn!(%error, "Reports that are written are still in Redis; the audit will remove them.");
     }
 }

@@ -60,6 +60,7 @@ functions! {
     ANNOUNCE "announce" [CLOCK, JOBS];
     RUNNERS "runners" [CLOCK, JOBS];
     RETIRE "retire" [CLOCK, JOBS];
+    DISSOLVE "dissolve" [CLOCK, JOBS, CACHE];
     KEEP "keep" [CACHE];
     TOUCH "touch" [CACHE];
     UNCACHE "uncache" [CACHE];

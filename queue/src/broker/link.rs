@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, Pipeline, RedisError,
-    RetryMethod,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo,
+    Pipeline, RedisError, RetryMethod, TlsCertificates,
 };
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
-use super::{BrokerError, Options};
+use super::{BrokerError, Options, authorities};
 
 /// The pauses before a command is sent again because the connection was lost. Every function may be repeated safely.
 const PAUSES: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(300)];
@@ -55,7 +55,31 @@ pub(super) fn client(options: &Options) -> Result<Client, BrokerError> {
     if let Some(password) = &options.password {
         settings = settings.set_password(password);
     }
-    Client::open(info.set_redis_settings(settings)).map_err(refuse)
+    let info = info.set_redis_settings(settings);
+    match certificates(options, info.addr())? {
+        Some(certificates) => Client::build_with_tls(info, certificates),
+        None => Client::open(info),
+    }
+    .map_err(refuse)
+}
+
+/// What Redis' certificate is checked against, if it is not what the system trusts. A connection that can only fail is
+/// refused here: a minimal image trusts nobody, and the error of the handshake would not say so.
+fn certificates(options: &Options, address: &ConnectionAddr) -> Result<Option<TlsCertificates>, BrokerError> {
+    let tls = matches!(address, ConnectionAddr::TcpTls { .. });
+    let refuse = |reason: &str| {
+        Err(BrokerError::Options { url: without_password(&options.url), reason: reason.to_owned() })
+    };
+    match &options.authorities {
+        Some(_) if !tls => refuse("certificate authorities are given, but only a rediss:// URL asks for TLS"),
+        Some(authorities) => {
+            Ok(Some(TlsCertificates { client_tls: None, root_cert: Some(authorities.pem().to_vec()) }))
+        }
+        None if tls && !authorities::system_has_some() => {
+            refuse("no certificate authority is trusted here; give Redis' own with --redis-ca-file")
+        }
+        None => Ok(None),
+    }
 }
 
 /// `url` without what stands between user and host.

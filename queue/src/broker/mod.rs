@@ -28,6 +28,8 @@
 //! | `runners`, `alive` | hash, sorted set | runners' statuses; until when they are believed |
 //! | `languages` | hash | Languages by name |
 //!
+//! Beside the pools' own keys there is the set `kubejudge:pools`: the pools of `WorkerPool`s that operators have opened.
+//!
 //! # Whose turn it is
 //!
 //! Start-time fair queueing on two levels. The priority whose virtual time is least goes first; a delivery moves it on by the
@@ -45,13 +47,17 @@
 //!   +del +unlink +exists +hget +hset +hsetnx +hdel +hmget +hincrby +hvals +hscan +sadd +srem +scard +smembers +zadd +zrem
 //!   +zrange +zscore +zcard +zremrangebyscore +llen +rpush +ltrim +blpop +blmpop
 //! ```
+//!
+//! An operator that serves `WorkerPool`s needs the same commands with `~kubejudge:*`.
 
+mod authorities;
 mod cache;
 mod error;
 mod function;
 mod link;
 mod operators;
 mod password;
+mod pools;
 mod runners;
 #[cfg(test)]
 mod tests;
@@ -65,11 +71,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+pub use authorities::{Authorities, AuthoritiesError};
 pub use error::BrokerError;
 pub use password::{PasswordError, password};
 pub use types::{
-    Allowance, ArtifactLock, Collected, DEFAULT_CACHE_BYTES, Delivery, Enqueued, Fence, Gauges, Held,
-    Holding, JobRecord, JobState, Options, Outcome, Pool, PoolError, Reaped, Scope, Subject, Unfit,
+    Allowance, ArtifactLock, Collected, DEFAULT_CACHE_BYTES, Delivery, Dissolved, Enqueued, Fence, Gauges,
+    Held, Holding, JobRecord, JobState, Options, Outcome, Pool, PoolError, Reaped, Scope, Subject, Unfit,
 };
 pub use waiter::Waiter;
 
@@ -111,7 +118,7 @@ impl Broker {
         Ok(Self {
             link: Link::new(client.clone(), &options),
             bulk: Link::new(client, &options),
-            prefix: format!("kubejudge:{{{}}}:", options.pool).into(),
+            prefix: prefix(&options.pool),
             cache_bytes: options.cache_bytes,
             response_timeout: options.response_timeout,
             nonce: RandomState::new().hash_one(std::process::id()),
@@ -151,6 +158,11 @@ impl Broker {
     fn token(&self) -> String {
         format!("{:x}-{}", self.nonce, self.calls.fetch_add(1, Ordering::Relaxed))
     }
+}
+
+/// What all keys of a pool begin with.
+fn prefix(pool: &Pool) -> Arc<str> {
+    format!("kubejudge:{{{pool}}}:").into()
 }
 
 /// A field of INFO's answer.

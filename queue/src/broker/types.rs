@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crds::{Phase, Priority};
 use jiff::Timestamp;
 
+use super::Authorities;
 use crate::contract::{BlobHash, CodecError, Job, JobId, JobReport, Span};
 
 /// Bytes of artifacts and blobs that a pool keeps in Redis unless told otherwise. Each writer evicts down to its own bound, so
@@ -21,6 +23,8 @@ pub struct Options {
     pub url: String,
     /// The password, kept out of the URL so that it stays out of process lists.
     pub password: Option<String>,
+    /// Authorities, one of which must have signed Redis' certificate. Those that the system trusts unless set.
+    pub authorities: Option<Authorities>,
     /// The pool.
     pub pool: Pool,
     /// How long a connection may take to be made.
@@ -34,8 +38,10 @@ pub struct Options {
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url: _, password: _, pool, connect_timeout, response_timeout, cache_bytes } = self;
+        let Self { url: _, password: _, authorities, pool, connect_timeout, response_timeout, cache_bytes } =
+            self;
         f.debug_struct("Options")
+            .field("authorities", authorities)
             .field("pool", pool)
             .field("connect_timeout", connect_timeout)
             .field("response_timeout", response_timeout)
@@ -44,25 +50,56 @@ impl fmt::Debug for Options {
     }
 }
 
-/// The name of a pool: 1 to 63 lower-case letters, digits and hyphens, as a Kubernetes object's (RFC 1123 label).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Pool(String);
+/// The name of a pool: an RFC 1123 label (1 to 63 lower-case letters, digits and inner hyphens), or two of them with a dot
+/// between: a `WorkerPool`'s namespace and name. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pool(Arc<str>);
 
 /// A text that names no pool.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a pool's name has 1 to 63 lower-case letters, digits and hyphens, and begins and ends with no hyphen"
+    "a pool's name has 1 to 63 lower-case letters, digits and hyphens, and begins and ends with no hyphen; or it is \
+     NAMESPACE.NAME, two such names"
 )]
 pub struct PoolError;
+
+impl Pool {
+    /// The pool of a `WorkerPool`.
+    pub fn of_worker_pool(namespace: &str, name: &str) -> Result<Self, PoolError> {
+        if is_label(namespace) && is_label(name) {
+            Ok(Self(format!("{namespace}.{name}").into()))
+        } else {
+            Err(PoolError)
+        }
+    }
+
+    /// Its name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The `WorkerPool`'s namespace, if it is one's.
+    pub fn namespace(&self) -> Option<&str> {
+        self.0.split_once('.').map(|(namespace, _)| namespace)
+    }
+}
+
+/// Whether `text` is an RFC 1123 label.
+fn is_label(text: &str) -> bool {
+    let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let edges = !text.starts_with('-') && !text.ends_with('-');
+    (1..=63).contains(&text.len()) && text.bytes().all(known) && edges
+}
 
 impl FromStr for Pool {
     type Err = PoolError;
 
     fn from_str(text: &str) -> Result<Self, PoolError> {
-        let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        let edges = !text.starts_with('-') && !text.ends_with('-');
-        let valid = (1..=63).contains(&text.len()) && text.bytes().all(known) && edges;
-        if valid { Ok(Self(text.to_owned())) } else { Err(PoolError) }
+        match text.split_once('.') {
+            Some((namespace, name)) => Self::of_worker_pool(namespace, name),
+            None if is_label(text) => Ok(Self(text.into())),
+            None => Err(PoolError),
+        }
     }
 }
 
@@ -185,6 +222,17 @@ pub struct Reaped {
     pub woken: u64,
 }
 
+/// How far the removal of a pool is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dissolved {
+    /// A Submission has jobs in it, or a runner is alive: nothing was removed.
+    Used,
+    /// There is more to remove.
+    More,
+    /// Nothing is left.
+    Empty,
+}
+
 /// The queue in numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Gauges {
@@ -270,4 +318,42 @@ pub enum ArtifactLock {
     Ours,
     /// Someone else.
     Theirs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_is_a_label_or_two_with_a_dot_between() {
+        let long = "x".repeat(63);
+        for name in ["default", "a", "judges.c17", "0-a.b-1", &format!("{long}.{long}")] {
+            let pool: Pool = name.parse().unwrap();
+            assert_eq!(pool.to_string(), name);
+        }
+        let longer = "x".repeat(64);
+        for name in [
+            "",
+            ".",
+            "a.",
+            ".a",
+            "a.b.c",
+            "a..b",
+            "-a",
+            "a-",
+            "a.-b",
+            "A",
+            "a_b",
+            "a:b",
+            "a}",
+            &longer,
+            &format!("a.{longer}"),
+        ] {
+            assert_eq!(name.parse::<Pool>(), Err(PoolError), "{name}");
+        }
+        assert_eq!("a.b".parse::<Pool>().unwrap().namespace(), Some("a"));
+        assert_eq!(Pool::of_worker_pool("a", "b").unwrap().as_str(), "a.b");
+        assert_eq!(Pool::of_worker_pool("a.b", "c"), Err(PoolError), "it would read as another");
+        assert_eq!("default".parse::<Pool>().unwrap().namespace(), None);
+    }
 }

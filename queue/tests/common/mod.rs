@@ -68,6 +68,7 @@ impl Server {
         Options {
             url: self.url(None),
             password: None,
+            authorities: None,
             pool: pool.parse().unwrap(),
             connect_timeout: Duration::from_secs(20),
             response_timeout: Duration::from_secs(20),

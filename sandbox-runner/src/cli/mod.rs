@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, and the exit status that answers.
 
 mod command;
+mod install;
 mod machine;
 mod screen;
 mod worker;
@@ -20,6 +21,7 @@ use crate::cache::DiskCache;
 use crate::slots::Slots;
 use crate::toolchain::Toolchain;
 pub use command::judge_files;
+pub use install::{InstallArgs, InstallError, install};
 pub use worker::{WorkerArgs, work};
 
 /// Judges untrusted programs in boxes.
@@ -40,6 +42,9 @@ pub enum CliCommand {
     /// Take jobs from the queue, judge them and report, until told to stop.
     #[command(after_help = WORKER_EXIT_STATUS)]
     Worker(WorkerArgs),
+    /// Copy this program to a path, for a container of another image to run.
+    #[command(after_help = INSTALL_EXIT_STATUS)]
+    Install(InstallArgs),
 }
 
 const EXIT_STATUS: &str = "\
@@ -54,6 +59,12 @@ Exit status:
   0  it was told to stop by SIGTERM or SIGINT, and nothing is left in its hands
   2  the command line is wrong
   3  it could not start";
+
+const INSTALL_EXIT_STATUS: &str = "\
+Exit status:
+  0  the program is at the path
+  2  the command line is wrong
+  3  it could not be put there";
 
 /// Options of `judge`.
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use queue::broker::{DEFAULT_CACHE_BYTES, Options, Pool, password};
+use queue::broker::{Authorities, DEFAULT_CACHE_BYTES, Options, Pool, password};
 use telemetry::LogArgs;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,6 +30,10 @@ pub struct WorkerArgs {
     /// File that holds Redis' password.
     #[arg(long, env = "KUBEJUDGE_REDIS_PASSWORD_FILE", value_name = "FILE")]
     pub redis_password_file: Option<PathBuf>,
+    /// File with the certificate authorities, in PEM, that Redis' certificate is checked against. Read once, at start. Those
+    /// that the image trusts unless set; a minimal image trusts none.
+    #[arg(long, env = "KUBEJUDGE_REDIS_CA_FILE", value_name = "FILE")]
+    pub redis_ca_file: Option<PathBuf>,
     /// Seconds that making a connection to Redis may take.
     #[arg(long, env = "KUBEJUDGE_REDIS_CONNECT_TIMEOUT_SECONDS", default_value_t = 2, value_parser = seconds(60))]
     pub redis_connect_timeout_seconds: u64,
@@ -133,6 +137,7 @@ fn config(args: &WorkerArgs, slots: usize) -> anyhow::Result<Config> {
     let broker = Options {
         url: args.redis_url.clone(),
         password: args.redis_password_file.as_deref().map(password).transpose()?,
+        authorities: args.redis_ca_file.as_deref().map(Authorities::read).transpose()?,
         pool: args.pool.clone(),
         connect_timeout: Duration::from_secs(args.redis_connect_timeout_seconds),
         response_timeout: Duration::from_secs(args.redis_timeout_seconds),

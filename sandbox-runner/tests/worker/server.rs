@@ -99,6 +99,7 @@ impl Server {
         let options = Options {
             url: self.url(),
             password: self.password.clone(),
+            authorities: None,
             pool: "default".parse().unwrap(),
             connect_timeout: Duration::from_secs(20),
             response_timeout: Duration::from_secs(20),
