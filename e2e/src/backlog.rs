@@ -38,6 +38,7 @@ pub async fn broker(redis: &RedisServer) -> anyhow::Result<Broker> {
     let options = Options {
         url: redis.url(),
         password: redis.password().map(str::to_owned),
+        authorities: None,
         pool: POOL.parse()?,
         connect_timeout: ANSWER_WITHIN,
         response_timeout: ANSWER_WITHIN,

@@ -11,27 +11,31 @@ use anyhow::{Context as _, ensure};
 const ANY_BUILD: &str = "KUBEJUDGE_E2E_ANY_BUILD";
 
 /// A program of `e2e/cluster/build`, whose `part` makes it.
-pub(crate) fn cluster_binary(name: &str, part: &str) -> anyhow::Result<PathBuf> {
+pub fn cluster_binary(name: &str, part: &str) -> anyhow::Result<PathBuf> {
     let binary = cluster_home()?.join("bin").join(name);
     ensure!(binary.is_file(), "{} is missing: run `e2e/cluster/build {part}`", binary.display());
     Ok(binary)
 }
 
 fn cluster_home() -> anyhow::Result<PathBuf> {
-    let cache = || {
-        let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        cache
-            .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")))
-            .map(|cache| cache.join("kubejudge/cluster"))
-    };
-    env::var_os("CLUSTER_HOME")
-        .map(PathBuf::from)
-        .or_else(cache)
-        .context("neither CLUSTER_HOME nor HOME is set")
+    env::var_os("CLUSTER_HOME").map_or_else(|| cache("cluster"), |home| Ok(home.into()))
+}
+
+fn cache(folder: &str) -> anyhow::Result<PathBuf> {
+    let home = || Some(PathBuf::from(env::var_os("HOME")?).join(".cache"));
+    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
+    Ok(cache.context("neither XDG_CACHE_HOME nor HOME is set")?.join("kubejudge").join(folder))
+}
+
+/// A program that `e2e/setup STAGE` brings.
+pub fn tool(name: &str, stage: &str) -> anyhow::Result<PathBuf> {
+    let binary = cache("tools")?.join("bin").join(name);
+    ensure!(binary.exists(), "{} is missing: run `e2e/setup {stage}`", binary.display());
+    Ok(binary)
 }
 
 /// A program of the system, which `package` brings.
-pub(crate) fn in_path(name: &str, package: &str) -> anyhow::Result<PathBuf> {
+pub fn in_path(name: &str, package: &str) -> anyhow::Result<PathBuf> {
     let folders = env::var_os("PATH").unwrap_or_default();
     let mut files = env::split_paths(&folders).map(|folder| folder.join(name));
     files
@@ -41,7 +45,7 @@ pub(crate) fn in_path(name: &str, package: &str) -> anyhow::Result<PathBuf> {
 
 /// A program of this workspace, built beside the running one. Cargo builds only what is tested: an older program would be
 /// tested in place of the sources.
-pub(crate) fn workspace_binary(name: &str) -> anyhow::Result<PathBuf> {
+pub fn workspace_binary(name: &str) -> anyhow::Result<PathBuf> {
     let own = env::current_exe()?;
     let folder = own.parent().context("this program is in no folder")?;
     let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };

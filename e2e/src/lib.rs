@@ -5,7 +5,6 @@
 //! fails, the end of every process' log is shown.
 
 mod crd;
-mod files;
 mod http;
 mod pki;
 
@@ -13,9 +12,12 @@ pub mod audit;
 pub mod backlog;
 pub mod control_plane;
 pub mod crd_server;
+pub mod files;
 pub mod fixtures;
 pub mod history;
 pub mod metrics;
+pub mod node;
+pub mod pools;
 pub mod port;
 pub mod process;
 pub mod program;

@@ -1,23 +1,36 @@
 //! The operator's user and its rights: the least that it needs, so that a test fails when it needs more.
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule};
 use kube::{Api, Client, api::PostParams};
 use serde_json::json;
 
 /// The operator's user.
 pub const OPERATOR: &str = "kubejudge-operator";
 
-/// Grants the operator its rights.
-pub(crate) async fn grant(client: &Client) -> anyhow::Result<()> {
-    let may = |group: &str, resource: &str, verbs: &[&str]| json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs });
-    let rules = json!([
+/// The operator's rights. The chart grants the same: `tests/chart` compares.
+pub fn rules() -> Vec<PolicyRule> {
+    let may = |group: &str, resource: &str, verbs: &[&str]| PolicyRule {
+        api_groups: Some(vec![group.to_owned()]),
+        resources: Some(vec![resource.to_owned()]),
+        verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
+        ..PolicyRule::default()
+    };
+    vec![
         may(crds::GROUP, "submissions", &["get", "list", "watch", "delete"]),
         may(crds::GROUP, "submissions/status", &["update", "patch"]),
         may(crds::GROUP, "languages", &["get", "list", "watch"]),
         may(crds::GROUP, "languages/status", &["update", "patch"]),
+        may(crds::GROUP, "workerpools", &["get", "list", "watch"]),
+        may(crds::GROUP, "workerpools/status", &["update", "patch"]),
         may("", "configmaps", &["get"]),
-    ]);
+        may("", "namespaces", &["get", "list", "watch"]),
+        may("apps", "deployments", &["get", "list", "watch", "create", "patch"]),
+    ]
+}
+
+/// Grants the operator its rights.
+pub(crate) async fn grant(client: &Client) -> anyhow::Result<()> {
     let role: ClusterRole =
-        serde_json::from_value(json!({ "metadata": { "name": OPERATOR }, "rules": rules }))?;
+        serde_json::from_value(json!({ "metadata": { "name": OPERATOR }, "rules": rules() }))?;
     let binding: ClusterRoleBinding = serde_json::from_value(json!({
         "metadata": { "name": OPERATOR },
         "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": OPERATOR },

@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 
 const SUBMISSIONS: &str = "/apis/kubejudge.dev/v1alpha1/namespaces/default/submissions";
 const LANGUAGES: &str = "/apis/kubejudge.dev/v1alpha1/languages";
+const WORKER_POOLS: &str = "/apis/kubejudge.dev/v1alpha1/namespaces/default/workerpools";
+const PLURALS: [&str; 3] = ["submissions", "languages", "workerpools"];
 
 /// The CRD as it is checked in.
 fn crd(plural: &str) -> Value {
@@ -26,7 +28,7 @@ fn crd(plural: &str) -> Value {
 
 async fn server() -> CrdServer {
     let server = CrdServer::start().await.unwrap();
-    for plural in ["submissions", "languages"] {
+    for plural in PLURALS {
         server.install(&serde_json::from_value(crd(plural)).unwrap()).await.unwrap();
     }
     server
@@ -82,6 +84,7 @@ fn differing_spec(case: &Case, stored: &Value) -> Option<String> {
     let object = case.update.as_ref().unwrap_or(&case.object);
     let understood = match object["kind"].as_str() {
         Some("Submission") => json!(crds::validate::<crds::Submission>(object).unwrap().spec),
+        Some("WorkerPool") => json!(crds::validate::<crds::WorkerPool>(object).unwrap().spec),
         _ => json!(crds::validate::<crds::Language>(object).unwrap().spec),
     };
     (understood != stored["spec"])
@@ -110,11 +113,16 @@ async fn languages_are_judged_as_the_border_judges_them() {
 }
 
 #[tokio::test]
+async fn worker_pools_are_judged_as_the_border_judges_them() {
+    check_table("WorkerPool", WORKER_POOLS).await;
+}
+
+#[tokio::test]
 async fn the_crds_are_accepted_without_a_warning() {
     let server = CrdServer::start().await.unwrap();
     let client = &server.client.0;
     let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-    for plural in ["submissions", "languages"] {
+    for plural in PLURALS {
         let body = serde_json::to_vec(&crd(plural)).unwrap();
         let mut request = Request::new(path).create(&PostParams::default(), body).unwrap();
         *request.uri_mut() = format!("{path}?fieldValidation=Strict").parse().unwrap();
@@ -201,6 +209,34 @@ async fn a_status_is_accepted_whole_selected_by_and_printed() {
         assert_eq!(names, expected, "{selector}");
     }
     check_table_printing(client).await;
+}
+
+#[tokio::test]
+async fn a_pools_status_is_accepted_whole_and_autoscalers_find_it() {
+    let server = server().await;
+    let client = &server.client.0;
+    let mut pool = cases::cases("WorkerPool").remove(0).object;
+    pool["metadata"]["name"] = json!("main");
+    pool = create(client, WORKER_POOLS, &pool).await;
+    let condition = json!({ "type": "Ready", "status": "True", "reason": "RunnersReady", "message": "m".repeat(1024),
+        "lastTransitionTime": "2026-11-20T12:00:00Z", "observedGeneration": 1 });
+    let status = json!({
+        "observedGeneration": 1, "replicas": 3, "readyReplicas": 2, "selector": "kubejudge.dev/worker-pool=main",
+        "languages": [
+            { "name": "c17", "state": "Ready", "runners": 2 },
+            { "name": "python3", "state": "Broken", "runners": 0, "message": "no python3" },
+        ],
+        "surroundings": "s".repeat(1024), "readySummary": "2/3", "languagesSummary": "1/2", "conditions": [condition],
+    });
+    pool["status"] = status.clone();
+    let stored = write(client, "PUT", &format!("{WORKER_POOLS}/main/status"), &pool).await.unwrap();
+    assert_eq!(stored["status"], status);
+    serde_json::from_value::<crds::WorkerPool>(stored).unwrap();
+    let pools: Api<crds::WorkerPool> = Api::namespaced(client.clone(), "default");
+    let scale = pools.get_scale("main").await.unwrap();
+    let (wanted, found) = (scale.spec.unwrap().replicas, scale.status.unwrap());
+    assert_eq!((wanted, found.replicas), (Some(1), 3));
+    assert_eq!(found.selector.as_deref(), Some("kubejudge.dev/worker-pool=main"));
 }
 
 async fn check_table_printing(client: &Client) {

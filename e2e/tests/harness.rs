@@ -4,7 +4,10 @@
 use std::time::{Duration, Instant};
 
 use e2e::{ControlPlane, History, Mode, Proxy, RedisServer, RedisSettings, User, fixtures, world};
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Namespace, Secret},
+};
 use kube::{
     Api, Client,
     api::{ListParams, Patch, PatchParams, PostParams, WatchParams},
@@ -101,10 +104,15 @@ async fn the_operator_may_do_its_work_and_nothing_more() {
     let mine = submissions(operator.clone());
     let suspend = Patch::Merge(json!({ "spec": { "suspend": true } }));
     let secrets: Api<Secret> = Api::default_namespaced(operator.clone());
-    let namespaces: Api<Namespace> = Api::all(operator);
+    let namespaces: Api<Namespace> = Api::all(operator.clone());
+    namespaces.list(&ListParams::default()).await.unwrap();
+    let label = Patch::Merge(json!({ "metadata": { "labels": { "a": "b" } } }));
+    let deployments: Api<Deployment> = Api::default_namespaced(operator);
+    deployments.list(&ListParams::default()).await.unwrap();
     let forbidden = [
         secrets.list(&ListParams::default()).await.unwrap_err(),
-        namespaces.list(&ListParams::default()).await.unwrap_err(),
+        namespaces.patch("default", &PatchParams::default(), &label).await.unwrap_err(),
+        deployments.delete("a", &kube::api::DeleteParams::default()).await.unwrap_err(),
         mine.create(&PostParams::default(), &fixtures::no_op("b").unwrap()).await.unwrap_err(),
         mine.patch("a", &PatchParams::default(), &suspend).await.unwrap_err(),
         languages.create(&PostParams::default(), &fixtures::shell().unwrap()).await.unwrap_err(),

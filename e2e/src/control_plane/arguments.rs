@@ -12,7 +12,7 @@ rules:
     users: ['system:apiserver', 'system:anonymous']
   - level: Request
     verbs: [update, patch]
-    resources: [{group: kubejudge.dev, resources: ['submissions/status', 'languages/status']}]
+    resources: [{group: kubejudge.dev, resources: ['submissions/status', 'languages/status', 'workerpools/status']}]
   - level: Metadata
 ";
 
@@ -55,7 +55,7 @@ pub(super) fn api_server(port: u16) -> Vec<String> {
 
 pub(super) fn controllers(kubeconfig: &Path, port: u16) -> Vec<String> {
     let flags = [
-        "--controllers=namespace",
+        "--controllers=namespace,deployment,replicaset,garbagecollector",
         "--leader-elect=false",
         "--bind-address=127.0.0.1",
         "--port=0",

@@ -66,6 +66,16 @@ impl std::fmt::Debug for ControlPlane {
 impl ControlPlane {
     /// Starts etcd and the API server, installs the CRDs and the operator's rights, and waits until all is served.
     pub async fn start() -> anyhow::Result<Self> {
+        let plane = Self::start_bare().await?;
+        rbac::grant(&plane.client).await?;
+        for crd in crds::all() {
+            crd::install(&plane.client, &crd).await?;
+        }
+        Ok(plane)
+    }
+
+    /// The same with nothing of ours in it.
+    pub async fn start_bare() -> anyhow::Result<Self> {
         let binary = files::cluster_binary("kube-apiserver", "kubernetes")?;
         let dir = tempfile::Builder::new().prefix("kubejudge-control-plane-").tempdir()?;
         let (at, port) = (dir.path(), Port::reserve()?);
@@ -83,14 +93,11 @@ impl ControlPlane {
         let client = client(&pki::kubeconfig(at, port.number(), User::Admin.name())).await?;
         let mut plane = Self { client, controllers: None, api_server, etcd, port, dir };
         plane.until_ready().await?;
-        rbac::grant(&plane.client).await?;
-        for crd in crds::all() {
-            crd::install(&plane.client, &crd).await?;
-        }
         Ok(plane)
     }
 
-    /// Starts kube-controller-manager with the one controller that tests need: it empties namespaces that are deleted.
+    /// Starts kube-controller-manager with the controllers that tests need: they empty namespaces that are deleted, make pods
+    /// of Deployments and delete what has lost its owner. The pods go nowhere: there is neither scheduler nor node.
     pub fn start_controllers(&mut self) -> anyhow::Result<()> {
         let binary = files::cluster_binary("kube-controller-manager", "kubernetes")?;
         let kubeconfig = self.kubeconfig(User::Controllers, self.port.number())?;

@@ -58,6 +58,7 @@ async fn broker(redis: &RedisServer) -> anyhow::Result<Broker> {
     let options = Options {
         url: redis.url(),
         password: None,
+        authorities: None,
         pool: "default".parse()?,
         connect_timeout: Duration::from_secs(5),
         response_timeout: Duration::from_secs(5),
