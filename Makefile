@@ -33,8 +33,8 @@ demo-gvisor: runner-binary ## The same in a gVisor container, as uid 65532 witho
 
 .PHONY: test
 test: ## All tests, as root; those of the sandbox again as an ordinary user and in gVisor; the demo in gVisor
-	$(stage) "set-up for the tests" e2e/setup test
-	$(stage) "servers of Kubernetes 1.20 and 1.36, gVisor" e2e/cluster/build crd-server runsc kubernetes
+	$(stage) "set-up for the tests" e2e/setup test helm
+	$(stage) "servers of Kubernetes 1.20 and 1.36, gVisor" e2e/cluster/build crd-server runsc kubernetes kubectl
 	$(stage) "build of all programs and tests" cargo build --locked --workspace --all-targets
 	$(stage) "tests" cargo nextest run --locked --workspace -E 'not ($(servers))'
 	$(stage) "tests on real servers" cargo nextest run --locked --workspace -E '$(servers)' --test-threads 4
@@ -43,6 +43,19 @@ test: ## All tests, as root; those of the sandbox again as an ordinary user and 
 	$(stage) "tests of the sandbox in gVisor" env $(runner)=$(CURDIR)/e2e/gvisor/run-test $(sandbox_tests) 'package(sandbox) & kind(test)'
 	@$(MAKE) --no-print-directory demo-gvisor
 
+.PHONY: chart
+chart: ## The Helm chart's tests alone: renders by Helm 3 and 4, schemas, policies, rights, and installs on a real API server
+	$(stage) "set-up for the chart" e2e/setup test helm
+	$(stage) "the cluster's parts" e2e/cluster/build kubernetes kubectl
+	$(stage) "build of operator and worker" cargo build --locked -p operator -p sandbox-runner
+	$(stage) "tests of the chart" cargo nextest run --locked --workspace -E 'binary_id(e2e::chart)' --test-threads 4
+
+.PHONY: chart-files
+chart-files: ## Write again what the chart has from elsewhere, manifests/install.yaml, and the renders that the tests compare with
+	e2e/setup test helm
+	e2e/chart/generate
+	KUBEJUDGE_BLESS=1 cargo nextest run --locked --workspace -E 'binary_id(e2e::chart) & test(renders_are)'
+
 .PHONY: chain
 chain: ## API server, Redis, operator and worker on this machine: kubectl applies manifests/examples and sees each verdict
 	$(stage) "set-up for the chain" e2e/setup test
@@ -50,8 +63,22 @@ chain: ## API server, Redis, operator and worker on this machine: kubectl applie
 	$(stage) "build of operator and worker" cargo build --locked --release -p operator -p sandbox-runner
 	$(stage) "chain" e2e/chain
 
+.PHONY: e2e
+e2e: ## In pods under gVisor on a node of this machine: images, Helm, the examples, and pods killed, drained, scaled and upgraded under load
+	@$(MAKE) --no-print-directory images
+	$(stage) "set-up for the node" e2e/setup test helm
+	$(stage) "the cluster's parts" e2e/cluster/build
+	$(stage) "build of all programs and tests" cargo build --locked --workspace --all-targets
+	@e2e/node/run
+
 MODE ?= node
 cluster_parts := $(if $(filter control-plane,$(MODE)),crd-server kubernetes kubectl)
+
+.PHONY: images
+images: ## Build the container images without a registry, and run the programs in them
+	$(stage) "set-up for the images" e2e/setup images
+	$(stage) "images" e2e/images/build
+	$(stage) "the programs in their images" e2e/images/test
 
 .PHONY: cluster-up
 cluster-up: ## Start a Kubernetes node on this machine, a fresh one, with our CRDs and Languages; MODE=control-plane: without containers
