@@ -6,7 +6,7 @@ use serde_json::json;
 /// The operator's user.
 pub const OPERATOR: &str = "kubejudge-operator";
 
-/// The operator's rights. The chart grants the same: `tests/chart` compares.
+/// The operator's rights. The chart grants the same: `tests/chart` compares, and `tests/rights.rs` sees each used.
 pub fn rules() -> Vec<PolicyRule> {
     let may = |group: &str, resource: &str, verbs: &[&str]| PolicyRule {
         api_groups: Some(vec![group.to_owned()]),
@@ -17,13 +17,13 @@ pub fn rules() -> Vec<PolicyRule> {
     vec![
         may(crds::GROUP, "submissions", &["get", "list", "watch", "delete"]),
         may(crds::GROUP, "submissions/status", &["update", "patch"]),
-        may(crds::GROUP, "languages", &["get", "list", "watch"]),
-        may(crds::GROUP, "languages/status", &["update", "patch"]),
-        may(crds::GROUP, "workerpools", &["get", "list", "watch"]),
-        may(crds::GROUP, "workerpools/status", &["update", "patch"]),
+        may(crds::GROUP, "languages", &["list", "watch"]),
+        may(crds::GROUP, "languages/status", &["patch"]),
+        may(crds::GROUP, "workerpools", &["list", "watch"]),
+        may(crds::GROUP, "workerpools/status", &["patch"]),
         may("", "configmaps", &["get"]),
         may("", "namespaces", &["get", "list", "watch"]),
-        may("apps", "deployments", &["get", "list", "watch", "create", "patch"]),
+        may("apps", "deployments", &["list", "watch", "create", "patch"]),
     ]
 }
 

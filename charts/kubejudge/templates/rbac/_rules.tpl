@@ -17,10 +17,10 @@
 {{- define "kubejudge.clusterRules" -}}
 - apiGroups: [kubejudge.dev]
   resources: [languages]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [kubejudge.dev]
   resources: [languages/status]
-  verbs: [update, patch]
+  verbs: [patch]
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [get, list, watch] # their labels say which pools serve them
@@ -30,13 +30,13 @@
 {{- define "kubejudge.poolRules" -}}
 - apiGroups: [kubejudge.dev]
   resources: [workerpools]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [kubejudge.dev]
   resources: [workerpools/status]
-  verbs: [update, patch]
+  verbs: [patch]
 - apiGroups: [apps]
   resources: [deployments]
-  verbs: [get, list, watch, create, patch]
+  verbs: [list, watch, create, patch]
 {{- end -}}
 
 {{/* A Role for the operator in a namespace. usage: (list $ NAMESPACE SUFFIX RULES) */}}
