@@ -97,7 +97,7 @@ lint: ## Formatting, clippy, licences and bans of dependencies, shell scripts
 	$(stage) "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
 	$(stage) "cargo deny" cargo deny --locked check licenses bans sources
 	$(stage) "shellcheck" bash -c "find . \( -name .git -o -name target \) -prune -o -type f -print0 | \
-		xargs -0 awk 'FNR == 1 && /^#!.*sh$$/ {print FILENAME} {nextfile}' | xargs -t shellcheck"
+		xargs -0 awk 'FNR == 1 && /^#!.*sh$$/ {print FILENAME} {nextfile}' | xargs -t shellcheck -x"
 	$(stage) "mutants apply" bash -ec 'for patch in e2e/mutants/*.patch; do patch --quiet --dry-run -p1 <"$$patch"; done'
 
 .PHONY: bench
