@@ -27,6 +27,7 @@ install_chart() { # install_chart [HELM ARG]...: installs or upgrades, and waits
   say "$HELM" upgrade --install "$RELEASE" charts/kubejudge --namespace "$NAMESPACE" --create-namespace --wait --timeout 10m \
     "${HELM_FLAGS[@]}" "$@"
   say kubectl wait --for=condition=Ready workerpools --all --namespace "$NAMESPACE" --timeout=300s
+  say kubectl get workerpools --namespace "$NAMESPACE"
 }
 test_chart() {
   say "$HELM" test "$RELEASE" --namespace "$NAMESPACE"
