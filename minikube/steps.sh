@@ -26,6 +26,10 @@ dockerfile() { # dockerfile NAME
 install_chart() { # install_chart [HELM ARG]...: installs or upgrades, and waits until runners have proven every language
   say "$HELM" upgrade --install "$RELEASE" charts/kubejudge --namespace "$NAMESPACE" --create-namespace --wait --timeout 10m \
     "${HELM_FLAGS[@]}" "$@"
+  if "$HELM" list --namespace "$NAMESPACE" --filter "^$RELEASE\$" --output yaml | grep -q 'revision: "1"'; then
+    # Once: takes the Languages and pools over, which the install made beside the release, as their kinds were new.
+    say "$HELM" upgrade "$RELEASE" charts/kubejudge --namespace "$NAMESPACE" --reuse-values --wait "${HELM_FLAGS[@]}"
+  fi
   say kubectl wait --for=condition=Ready workerpools --all --namespace "$NAMESPACE" --timeout=300s
   say kubectl get workerpools --namespace "$NAMESPACE"
 }

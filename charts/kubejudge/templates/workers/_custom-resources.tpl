@@ -30,3 +30,34 @@ metadata:
 spec: {{- toYaml $pool.spec | nindent 2 }}
 {{- end }}
 {{- end -}}
+
+{{/* Refuses a first upgrade whose changes Helm would leave out without a word. */}}
+{{- define "kubejudge.takesOver" -}}
+{{- $root := . -}}
+{{- $changed := list -}}
+{{- range $name, $pool := include "kubejudge.pools" . | fromJson }}
+{{- if include "kubejudge.differs" (list (lookup "kubejudge.dev/v1alpha1" "WorkerPool" $root.Release.Namespace $name) $pool.spec) }}
+{{- $changed = append $changed (printf "WorkerPool %s" $name) }}
+{{- end }}
+{{- end }}
+{{- range (ternary .Values.languages.names (list) .Values.languages.install) }}
+{{- $wanted := $root.Files.Get (printf "files/languages/%s.yaml" .) | fromYaml }}
+{{- if include "kubejudge.differs" (list (lookup "kubejudge.dev/v1alpha1" "Language" "" .) $wanted.spec) }}
+{{- $changed = append $changed (printf "Language %s" .) }}
+{{- end }}
+{{- end }}
+{{- with $changed }}
+{{- fail (printf "%s would change, but the first upgrade after an install can only take these objects over as they are: first upgrade once with the chart and the values of the install (helm upgrade %s CHART --namespace %s --reuse-values), then again with yours" (join ", " .) $root.Release.Name $root.Release.Namespace) }}
+{{- end }}
+{{- end -}}
+
+{{/* Whether an object that a hook made has another spec than the wanted one, defaults aside. usage: (list OBJECT SPEC) */}}
+{{- define "kubejudge.differs" -}}
+{{- $there := index . 0 -}}
+{{- if hasKey (dig "metadata" "annotations" dict $there) "helm.sh/hook" }}
+{{- $wanted := index . 1 | toJson | fromJson }}
+{{- if ne (mergeOverwrite (deepCopy $there.spec) $wanted | toJson) ($there.spec | toJson) -}}
+true
+{{- end }}
+{{- end }}
+{{- end -}}
