@@ -142,6 +142,17 @@ impl Node {
         .await
     }
 
+    /// Waits until no pod with these labels is left, one that is being deleted included.
+    pub async fn until_gone(&self, labels: &str) -> anyhow::Result<()> {
+        let pods = Api::<Pod>::namespaced(self.client.clone(), SYSTEM);
+        until_within(WITHIN, &format!("gone: the pods of {labels}"), async || {
+            let left = pods.list_metadata(&ListParams::default().labels(labels)).await?.items;
+            ensure!(left.is_empty(), "{} are left", left.len());
+            Ok(())
+        })
+        .await
+    }
+
     /// Removes the test's namespace and what is in it.
     pub async fn leave(self) -> anyhow::Result<()> {
         let namespaces = Api::<Namespace>::all(self.client);

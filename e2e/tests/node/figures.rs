@@ -58,6 +58,8 @@ async fn from_zero(node: &Node, pool: &str) -> (Duration, Duration) {
     };
     scale(0).await;
     node.until_ready(&labels, 0).await.unwrap();
+    // One that is told to stop may still take what comes before the signal.
+    node.until_gone(&labels).await.unwrap();
     let waiting = node.submissions().create(&PostParams::default(), &hello("waits")).await.unwrap();
     assert!(!is_finished(&waiting));
     scale(1).await;
