@@ -44,6 +44,19 @@ impl Cluster {
         self.helm(&[&[verb, RELEASE, folder.as_str()], self.flags, arguments].concat())
     }
 
+    /// Why an upgrade with these values is refused.
+    fn refused(&self, arguments: &[&str]) -> String {
+        let folder = chart::folder().display().to_string();
+        let mut command = chart::helm(self.helm);
+        command
+            .args(["--namespace", NAMESPACE, "upgrade", RELEASE, &folder])
+            .args(self.flags)
+            .args(arguments);
+        let output = command.env("KUBECONFIG", self.kubeconfig()).output().unwrap();
+        assert!(!output.status.success(), "{command:?} was not refused");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
     fn kubectl(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(e2e::files::cluster_binary("kubectl", "kubectl").unwrap());
         self.run(command.current_dir(chart::repository()).args(arguments))
@@ -117,6 +130,11 @@ async fn life(helm: usize) {
     assert_eq!(names(&made), ["c17", "cpp17", "default", "java17", "python3"]);
     assert_eq!(names(&passwords), ["kubejudge-redis", "kubejudge-redis-default"]);
 
+    // Helm would leave out without a word what a first upgrade changes of what hooks made.
+    let change = "--set=workerPools.default.spec.replicas=3";
+    let refused = cluster.refused(&[change]);
+    assert!(refused.contains("WorkerPool default would change, but the first upgrade"), "{refused}");
+
     // What hooks made is taken over as it is; old passwords stay, a new pool gets one.
     let pool = "--set=workerPools.more.spec.languages={c17},runtimeClass.create=true";
     let notes = cluster.release("upgrade", &[pool, "--set=redis.enabled=true"]);
@@ -132,7 +150,9 @@ async fn life(helm: usize) {
     );
 
     // A pool that is taken away goes.
-    cluster.release("upgrade", &["--set=languages.names={python3}"]);
+    cluster.release("upgrade", &["--set=languages.names={python3}", change]);
+    let pool = cluster.json(&["get", "workerpool", "default", "-n", NAMESPACE]);
+    assert_eq!(pool["spec"]["replicas"], 3, "a later upgrade changes what it is told to");
     assert_eq!(names(&cluster.custom_resources()), ["default", "python3"]);
     assert_eq!(cluster.passwords(), passwords);
 
